@@ -1,0 +1,1 @@
+"""Floor 1: formula algebra, vectorised over many formulas."""

@@ -1,0 +1,1 @@
+"""Floor 2: tables of known compounds and their gaps."""

@@ -1,0 +1,1 @@
+"""Floor 2: the generative and surrogate models."""

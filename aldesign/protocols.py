@@ -1,0 +1,99 @@
+"""The seams of the engine: what an oracle, an encoder, a surrogate, a generator and a screen must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from aldesign.records import Candidate, LabelledRow, OracleCard, Prediction, Verdict
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """Anything that answers for a property of a candidate.
+
+    An entry point of the group ``aldesign.oracles`` names a class with ``load``; loading is the only
+    place where files are read, and an oracle keeps no state between calls.
+    """
+
+    @property
+    def card(self) -> OracleCard:
+        """Return what the oracle predicts and what it needs."""
+
+    @classmethod
+    def load(cls, directory: Path | None = None, **options: Any) -> Oracle:
+        """Return the oracle stored in `directory`, or the shipped one where it is None."""
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Return one prediction per candidate, in order; a bad candidate gives an error, it never raises."""
+
+
+@runtime_checkable
+class TrainableOracle(Oracle, Protocol):
+    """An oracle that learns from labelled rows."""
+
+    def fit(
+        self,
+        train: Sequence[LabelledRow],
+        validation: Sequence[LabelledRow] = (),
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> TrainableOracle:
+        """Learn from `train`; stop early and calibrate on `validation`; return self.
+
+        Work interrupted after a write to `checkpoint` (a directory) goes on from there.
+        """
+
+    def save(self, directory: Path) -> None:
+        """Write weights and card."""
+
+
+class Encoder(Protocol):
+    """A two-way map between formulas and points of a latent space."""
+
+    def encode(self, formulas: Sequence[str]) -> np.ndarray:
+        """Return latent points, shape (n, d), float64. Raises FormulaError for one it cannot represent."""
+
+    def decode(self, points: np.ndarray) -> list[str | None]:
+        """Return the canonical formula of each of n points; None where a point is no formula."""
+
+
+class Generator(Protocol):
+    """A source of new formulas."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[str]:
+        """Return n canonical formulas, repeats possible."""
+
+
+class Surrogate(Protocol):
+    """A probabilistic model of the property over features."""
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Surrogate:
+        """Learn from features (n, d) and labels (n,) in eV; return self."""
+
+    def posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (n,) and standard deviation (n,) of the property in eV."""
+
+
+class Screen(Protocol):
+    """A cheap test that a candidate must pass before an oracle is paid."""
+
+    name: str
+
+    def check(self, formulas: Sequence[str]) -> list[Verdict]:
+        """Return one verdict per formula, in order."""
+
+
+class OracleFactory(Protocol):
+    """How a class named by an entry point is turned into an oracle."""
+
+    def load(self, directory: Path | None = None, **options: Any) -> Oracle:
+        """Return the oracle."""
+
+
+Evidence = Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""Floor 2: from a formula to a crystal."""

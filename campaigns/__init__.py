@@ -1,0 +1,1 @@
+"""Campaign definitions in YAML, shipped with the package."""
