@@ -1,0 +1,195 @@
+"""What is known about a campaign: nothing but the fold of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aldesign.campaign.codec import prediction_from_json, trial_from_json
+from aldesign.campaign.journal import Event
+from aldesign.errors import RunDirectoryError
+from aldesign.records import Prediction, Source, Trial, TrialState
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """How one iteration's pool came about.
+
+    Attributes:
+        iteration: Its number, from 1.
+        stats: Counts: points searched, decoded, valid before screening, rejected, chosen.
+        seconds: Wall time by stage.
+        closed: Whether every answer of the iteration has been asked for.
+    """
+
+    iteration: int
+    stats: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class StructureRecord:
+    """The crystal found for a measured trial at the end of a campaign, or why there is none.
+
+    Attributes:
+        trial: Trial number.
+        accepted: Whether it may be exported.
+        reason: Why it was set aside; empty when accepted.
+        facts: Template, mapping, energies and the crystal, as JSON values.
+    """
+
+    trial: int
+    accepted: bool
+    reason: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CampaignState:
+    """An immutable view of a campaign after some number of events.
+
+    Attributes:
+        created: Payload of the first event: spec, versions, digests, refused rows.
+        trials: Every trial by number.
+        proposals: Every iteration's proposal by number; 0 is the seed.
+        structures: Crystals by trial number.
+        stopped: Why the campaign ended, empty while it may go on.
+        last_event: Number of the last event folded in.
+        started: Unix time of the first event.
+        ended: Unix time of the last event.
+    """
+
+    created: Mapping[str, Any] = field(default_factory=dict)
+    trials: Mapping[int, Trial] = field(default_factory=dict)
+    proposals: Mapping[int, Proposal] = field(default_factory=dict)
+    structures: Mapping[int, StructureRecord] = field(default_factory=dict)
+    stopped: str = ""
+    last_event: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+
+    def advance(self, event: Event) -> CampaignState:
+        """Return the state after one more event.
+
+        Raises:
+            RunDirectoryError: The event is of a kind that this version does not know.
+        """
+        change = _CHANGES.get(event.kind)
+        if change is None:
+            raise RunDirectoryError(f"the journal holds an event of kind {event.kind!r}", "update aldesign")
+        after = change(self, event.payload)
+        return replace(after, last_event=event.number, ended=event.time, started=self.started or event.time)
+
+    def in_state(self, *states: TrialState) -> list[Trial]:
+        """Return the trials in any of `states`, by number."""
+        return [trial for _, trial in sorted(self.trials.items()) if trial.state in states]
+
+    @property
+    def measured(self) -> list[Trial]:
+        """Trials with a value, by number."""
+        return self.in_state(TrialState.MEASURED)
+
+    @property
+    def pending(self) -> list[Trial]:
+        """Trials that wait for an answer, by number."""
+        return self.in_state(TrialState.PENDING)
+
+    @property
+    def paid(self) -> int:
+        """Answers asked for by iterations, seed rows and rejected trials not counted."""
+        states = (TrialState.MEASURED, TrialState.FAILED, TrialState.ABANDONED)
+        return sum(1 for t in self.in_state(*states) if t.iteration > 0 and t.candidate.source is not Source.USER)
+
+    @property
+    def open_iteration(self) -> int | None:
+        """The iteration that was proposed and not closed, if any."""
+        return next((p.iteration for p in self.proposals.values() if not p.closed), None)
+
+    @property
+    def iterations(self) -> int:
+        """Closed iterations, the seed not counted."""
+        return sum(1 for p in self.proposals.values() if p.closed and p.iteration > 0)
+
+    @property
+    def next_iteration(self) -> int:
+        """Number of the iteration that would be proposed next."""
+        return max(self.proposals, default=-1) + 1
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next trial."""
+        return max(self.trials, default=-1) + 1
+
+    def of_formula(self, formula: str) -> list[Trial]:
+        """Return every trial of a canonical formula, by number."""
+        return [trial for _, trial in sorted(self.trials.items()) if trial.candidate.formula == formula]
+
+    def _with_trials(self, trials: Iterable[Trial]) -> CampaignState:
+        return replace(self, trials={**self.trials, **{trial.number: trial for trial in trials}})
+
+
+def fold(events: Iterable[Event], state: CampaignState | None = None) -> CampaignState:
+    """Return the state after `events`, starting from `state` or from nothing."""
+    state = state or CampaignState()
+    for event in events:
+        state = state.advance(event)
+    return state
+
+
+def _created(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    return replace(state, created=payload)
+
+
+def _proposed(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    proposal = Proposal(payload["iteration"], payload["stats"], payload["seconds"])
+    state = replace(state, stopped="", proposals={**state.proposals, proposal.iteration: proposal})
+    return state._with_trials(trial_from_json(row) for row in payload["trials"])
+
+
+def _answered(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    prediction: Prediction = prediction_from_json(payload["prediction"])
+    trial = state.trials[payload["trial"]]
+    outcome = TrialState.MEASURED if prediction.ok else TrialState.FAILED
+    return state._with_trials([replace(trial, state=outcome, prediction=prediction, attempts=trial.attempts + 1)])
+
+
+def _abandoned(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    trial = state.trials[payload["trial"]]
+    prediction = prediction_from_json(payload["prediction"])
+    return state._with_trials([replace(trial, state=TrialState.ABANDONED, prediction=prediction, attempts=ATTEMPTS)])
+
+
+def _told(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    return state._with_trials([trial_from_json(payload["trial"])])
+
+
+def _closed(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    proposal = state.proposals[payload["iteration"]]
+    seconds = {**proposal.seconds, **payload["seconds"]}
+    closed = replace(proposal, closed=True, seconds=seconds)
+    return replace(state, proposals={**state.proposals, closed.iteration: closed})
+
+
+def _structured(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    record = StructureRecord(payload["trial"], payload["accepted"], payload["reason"], payload["facts"])
+    return replace(state, structures={**state.structures, record.trial: record})
+
+
+def _stopped(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    return replace(state, stopped=payload["reason"])
+
+
+_CHANGES = {
+    "created": _created,
+    "proposed": _proposed,
+    "answered": _answered,
+    "abandoned": _abandoned,
+    "told": _told,
+    "closed": _closed,
+    "structured": _structured,
+    "stopped": _stopped,
+}
