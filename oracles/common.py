@@ -1,0 +1,359 @@
+"""What the oracles share: reading candidates, answering, calibration, metrics, and weights with their card."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from aldesign.chemistry.formula import Compositions, canonical_many, compositions
+from aldesign.errors import CheckpointError, InputError, OracleError
+from aldesign.records import Candidate, LabelledRow, OracleCard, OracleIdentity, Prediction
+from oracles.domain import CompositionDomain
+
+UNITS = {"band_gap": "eV", "formation_energy_per_atom": "eV/atom"}
+SHIPPED = Path(__file__).parent / "weights"
+CHUNK = 20_000
+TRAINING_KEYS = ("data", "split", "metrics", "training_seconds", "origin", "licence")
+Progress = Callable[[str], None]
+
+
+def canonical_formulas(candidates: Sequence[Candidate]) -> tuple[list[str], np.ndarray, dict[int, str]]:
+    """Return the canonical formulas that could be read, their positions, and the errors by position."""
+    good, positions, errors = [], [], {}
+    for i, formula in enumerate(canonical_many([c.formula for c in candidates])):
+        if isinstance(formula, str):
+            good.append(formula)
+            positions.append(i)
+        else:
+            errors[i] = str(formula)
+    return good, np.array(positions, dtype=np.int64), errors
+
+
+def training_level(rows: Sequence[LabelledRow]) -> str:
+    """Return the one level of theory of `rows`.
+
+    Raises:
+        InputError: There are no rows, or they mix levels.
+
+    """
+    levels = sorted({row.level for row in rows})
+    if len(levels) != 1:
+        got = f"levels {', '.join(levels)}" if levels else "no rows"
+        raise InputError(f"training rows must share one level of theory, got {got}", "train one oracle per level")
+    return levels[0]
+
+
+def labels(rows: Sequence[LabelledRow]) -> np.ndarray:
+    """Return the labels of n rows, (n,) float64, in the table's unit."""
+    return np.array([row.value for row in rows], dtype=np.float64)
+
+
+def rows_digest(rows: Sequence[LabelledRow]) -> str:
+    """Return 16 hexadecimal digits that name the rows' formulas, values and levels, whatever their order."""
+    lines = sorted(f"{row.formula}\t{row.value!r}\t{row.level}" for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def error_metrics(truth: np.ndarray, mean: np.ndarray, std: np.ndarray | None = None) -> dict[str, float]:
+    """Return MAE, RMSE, R² and, with a std, the share of truths within 1 and 1.96 std.
+
+    ``mae_nonmetals`` covers the rows whose true value is above zero, and is there when both kinds occur.
+    """
+    error = mean - truth
+    spread = float(np.mean((truth - truth.mean()) ** 2))
+    found = {
+        "count": len(truth),
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+    }
+    if spread > 0:
+        found["r2"] = 1.0 - float(np.mean(error**2)) / spread
+    positive = truth > 0
+    if positive.any() and not positive.all():
+        found["mae_nonmetals"] = float(np.abs(error[positive]).mean())
+    if std is not None:
+        found["coverage_68"] = float((np.abs(error) <= std).mean())
+        found["coverage_95"] = float((np.abs(error) <= 1.96 * std).mean())
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def calibrate(truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
+    """Return (a, b) so that ``a * std + b`` is the Gaussian scale most likely to have given the errors.
+
+    The likelihood is maximised over a >= 0 and b >= 0.001 on rows that were not trained on; both are in the unit
+    of the labels (b) or pure numbers (a).
+    """
+    from scipy.optimize import minimize
+
+    error = np.abs(mean - truth)
+    if len(error) < 10:
+        return 1.0, 0.0
+
+    def cost(parameters: np.ndarray) -> float:
+        scale = parameters[0] * std + parameters[1]
+        return float(np.mean(np.log(scale) + 0.5 * (error / scale) ** 2))
+
+    start = np.array([0.5, max(0.5 * float(error.mean()), 2e-3)])
+    found = minimize(cost, start, method="L-BFGS-B", bounds=[(0.0, 100.0), (1e-3, None)])
+    return float(found.x[0]), float(found.x[1])
+
+
+class TrainedOracle(ABC):
+    """An oracle with stored weights; its subclasses hold the model.
+
+    Args:
+        property: ``"band_gap"`` (never negative) or ``"formation_energy_per_atom"``.
+        config: Settings of the model, as they go into the card; unknown ones are refused.
+
+    Raises:
+        InputError: The property or a setting is unknown.
+
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    description: ClassVar[str] = ""
+    needs: ClassVar[Literal["formula", "structure"]] = "formula"
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, property: str = "band_gap", **config: Any) -> None:  # noqa: A002 (the card's word)
+        if property not in UNITS:
+            raise InputError(f"{self.name} knows no property {property!r}", f"allowed: {', '.join(UNITS)}")
+        unknown = sorted(config.keys() - self.defaults.keys())
+        if unknown:
+            raise InputError(
+                f"{self.name} has no option {unknown[0]!r}", f"allowed: property, {', '.join(self.defaults)}"
+            )
+        self.property = property
+        self.config: dict[str, Any] = {**self.defaults, **config}
+        self.level = "PBE"
+        self.training: dict[str, Any] = {}
+        self.calibration = (1.0, 0.0)
+        self.fitted = False
+        self._digest = ""
+
+    @property
+    def card(self) -> OracleCard:
+        """Return what the oracle predicts, and how it was trained."""
+        return OracleCard(
+            OracleIdentity(self.name, self.version, self._digest),
+            self.property,
+            UNITS[self.property],
+            self.level,
+            self.needs,
+            "predict",
+            self.description,
+            self.training,
+        )
+
+    @classmethod
+    def load(cls, directory: Path | None = None, **options: Any) -> Self:
+        """Return the oracle stored in `directory`, or the shipped one where it is None.
+
+        Raises:
+            InputError: An option was given; a trained oracle's settings are those of its card.
+            CheckpointError: The folder lacks weights, or holds another class's.
+
+        """
+        from aldesign.learning.checkpoint import digest, load_weights  # loads torch
+
+        if options:
+            raise InputError(f"{cls.name} has no option {next(iter(options))!r}", "it takes none when it is loaded")
+        folder = SHIPPED / cls.name if directory is None else Path(directory)
+        tensors, card = load_weights(folder, expect_class=cls.__name__)
+        try:
+            oracle = cls(card["property"], **card["config"])
+            oracle.level = card["level"]
+            oracle.calibration = (float(card["calibration"][0]), float(card["calibration"][1]))
+            oracle.training = {key: card[key] for key in TRAINING_KEYS if key in card}
+            oracle._restore({name: tensor.numpy() for name, tensor in tensors.items()})
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the weights in {folder} do not fit {cls.__name__}: {error!r}", "train them again"
+            ) from error
+        oracle.fitted = True
+        oracle._digest = digest(folder)
+        return oracle
+
+    def save(self, directory: Path) -> None:
+        """Write weights and card to `directory`.
+
+        Raises:
+            OracleError: The oracle was never trained.
+
+        """
+        from aldesign.learning.checkpoint import digest, save_weights  # loads torch
+
+        self._require_fitted()
+        card = {
+            "class": type(self).__name__,
+            "version": self.version,
+            "property": self.property,
+            "unit": UNITS[self.property],
+            "level": self.level,
+            "config": self.config,
+            "calibration": list(self.calibration),
+            **self.training,
+        }
+        save_weights(directory, self._arrays(), card)
+        self._digest = digest(directory)
+
+    def describe(self, **facts: Any) -> None:
+        """Add facts for the card: ``origin`` of the data, ``licence``, ``split``."""
+        self.training = {**self.training, **facts}
+
+    def evaluate(self, rows: Sequence[LabelledRow], name: str = "test") -> dict[str, float]:
+        """Return the metrics of `error_metrics` on `rows`, and keep them in the card under `name`.
+
+        Raises:
+            OracleError: A row could not be predicted.
+
+        """
+        answers = self.predict([Candidate(row.formula, crystal=row.crystal) for row in rows])
+        for row, answer in zip(rows, answers, strict=True):
+            if not answer.ok:
+                raise OracleError(f"{row.formula} (line {row.line}) could not be predicted: {answer.error}")
+        mean = np.array([answer.value for answer in answers], dtype=np.float64)
+        std = np.array([answer.std for answer in answers], dtype=np.float64)
+        metrics = error_metrics(labels(rows), mean, std)
+        self.training = {**self.training, "metrics": {**self.training.get("metrics", {}), name: metrics}}
+        return metrics
+
+    @abstractmethod
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Return one prediction per candidate, in order."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Return everything that the trained model consists of."""
+
+    @abstractmethod
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `_arrays` returned."""
+
+    def _require_fitted(self) -> None:
+        if not self.fitted:
+            raise OracleError(f"{self.name} has not been trained", "load() it, or fit() it first")
+
+    def _answers(
+        self,
+        count: int,
+        errors: Mapping[int, str],
+        positions: np.ndarray,
+        mean: np.ndarray,
+        std: np.ndarray,
+        in_domain: np.ndarray,
+        seconds: float,
+    ) -> list[Prediction]:
+        """Return `count` predictions: values at `positions`, `errors` elsewhere.
+
+        `mean`, `std` and `in_domain` have one entry per position; std is calibrated here, a gap is kept from
+        going below zero, and `seconds`, spent on the whole batch, is shared out evenly.
+        """
+        card, share = self.card, seconds / max(count, 1)
+        answers = [Prediction.failed(card, errors.get(i, "no answer"), share) for i in range(count)]
+        scale, floor = self.calibration
+        floored = np.maximum(mean, 0.0) if self.property == "band_gap" else mean
+        spread = scale * std + floor
+        for i, value, sigma, inside in zip(
+            positions.tolist(), floored.tolist(), spread.tolist(), in_domain.tolist(), strict=True
+        ):
+            if math.isfinite(value) and math.isfinite(sigma):
+                answers[i] = Prediction(value, sigma, card.unit, card.identity, card.level, bool(inside), share)
+            else:
+                answers[i] = Prediction.failed(card, "the model gave no finite number", share)
+        return answers
+
+
+class CompositionOracle(TrainedOracle):
+    """A trained oracle that needs the formula alone; subclasses say how to learn and how to infer."""
+
+    domain: CompositionDomain
+
+    def fit(
+        self,
+        train: Sequence[LabelledRow],
+        validation: Sequence[LabelledRow] = (),
+        *,
+        seed: int = 0,
+        checkpoint: Path | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn from `train`; stop early and calibrate the std on `validation`; return self.
+
+        Raises:
+            InputError: There are no rows, they mix levels of theory, or a formula is unreadable.
+
+        """
+        started = time.monotonic()
+        self.level = training_level([*train, *validation])
+        if not train:
+            raise InputError(f"{self.name} was given no rows to train on", "give at least one")
+        inputs = compositions([row.formula for row in train])
+        held = compositions([row.formula for row in validation]) if validation else inputs[:0]
+        self.domain = CompositionDomain.fit(inputs)
+        self.calibration = (1.0, 0.0)
+        truth = labels(validation)
+        seconds = self._learn(inputs, labels(train), held, truth, seed, checkpoint, progress)
+        self.fitted = True
+        self._digest = ""
+        if validation:
+            self.calibration = self._calibrate(truth, *self._infer(held))
+        self.training = {
+            "data": {"rows": len(train) + len(validation), "digest": rows_digest([*train, *validation])},
+            "split": {"train": len(train), "validation": len(validation), "seed": seed},
+            "training_seconds": round(seconds or time.monotonic() - started, 1),
+        }
+        if validation:
+            self.evaluate(validation, "validation")
+        return self
+
+    def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
+        """Return one prediction per candidate, in order; an unreadable formula gives an error."""
+        self._require_fitted()
+        started = time.monotonic()
+        formulas, positions, errors = canonical_formulas(candidates)
+        means, stds, inside = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, dtype=bool)]
+        for i in range(0, len(formulas), CHUNK):
+            inputs = compositions(formulas[i : i + CHUNK])
+            mean, std = self._infer(inputs)
+            means.append(mean)
+            stds.append(std)
+            inside.append(self.domain.contains(inputs))
+        seconds = time.monotonic() - started
+        return self._answers(
+            len(candidates),
+            errors,
+            positions,
+            np.concatenate(means),
+            np.concatenate(stds),
+            np.concatenate(inside),
+            seconds,
+        )
+
+    def _calibrate(self, truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
+        return calibrate(truth, mean, std)
+
+    @abstractmethod
+    def _learn(
+        self,
+        inputs: Compositions,
+        targets: np.ndarray,
+        held: Compositions,
+        held_targets: np.ndarray,
+        seed: int,
+        checkpoint: Path | None,
+        progress: Progress | None,
+    ) -> float:
+        """Learn; return the seconds spent, over interruptions, or 0 for the wall time."""
+
+    @abstractmethod
+    def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (n,) and uncalibrated standard deviation (n,) of n compositions, float64."""

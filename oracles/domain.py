@@ -1,0 +1,84 @@
+"""Where a composition model may be trusted: the applicability domain behind `Prediction.in_domain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from aldesign.chemistry.formula import Compositions
+from oracles.features.magpie import descriptor
+
+COMPONENTS = 20
+QUANTILE = 0.995
+
+
+class CompositionDomain:
+    """The region of composition space that the training formulas cover.
+
+    A composition is inside when (1) each of its elements occurs in a training formula, (2) it has no more distinct
+    elements and (3) no more atoms per formula unit than the largest training formula, and (4) its Mahalanobis
+    distance over the 20 leading principal components of the standardised descriptor is at most that of 99.5 % of
+    the training formulas.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._elements = np.asarray(arrays["elements"], dtype=bool)
+        self._limits = np.asarray(arrays["limits"], dtype=np.float64)
+        self._mean = np.asarray(arrays["mean"], dtype=np.float64)
+        self._whiten = np.asarray(arrays["whiten"], dtype=np.float64)
+
+    @classmethod
+    def fit(cls, compositions: Compositions) -> CompositionDomain:
+        """Return the domain that n training compositions span."""
+        features = descriptor(compositions)
+        mean, scale = features.mean(axis=0), features.std(axis=0)
+        standardised = (features - mean) / np.where(scale > 0, scale, 1.0)
+        variance, axes = np.linalg.eigh(standardised.T @ standardised / len(features))
+        kept = np.flatnonzero(variance > 1e-9)[::-1][:COMPONENTS]
+        whiten = axes[:, kept] / np.sqrt(variance[kept]) / np.where(scale > 0, scale, 1.0)[:, None]
+        distance = np.linalg.norm((features - mean) @ whiten, axis=1)
+        seen = np.zeros(119, dtype=bool)
+        seen[np.unique(compositions.numbers[compositions.amounts > 0])] = True
+        limits = [
+            compositions.n_elements().max(),
+            compositions.n_atoms().max(),
+            np.quantile(distance, QUANTILE),
+        ]
+        # The stored copy is float32: round once here so that the fitted and the reloaded domain agree.
+        return cls({"elements": seen, "limits": np.array(limits), "mean": mean, "whiten": whiten}).rounded()
+
+    def rounded(self) -> CompositionDomain:
+        """Return the domain as it comes back from storage."""
+        return type(self)(self.arrays())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what `__init__` takes, for storage."""
+        return {
+            "elements": self._elements.astype(np.uint8),
+            "limits": self._limits.astype(np.float32),
+            "mean": self._mean.astype(np.float32),
+            "whiten": self._whiten.astype(np.float32),
+        }
+
+    def contains(self, compositions: Compositions, features: np.ndarray | None = None) -> np.ndarray:
+        """Return whether each of n compositions lies inside, bool (n,).
+
+        Args:
+            compositions: The compositions.
+            features: Their descriptor (n, 145) where the caller has it already.
+
+        """
+        if not len(compositions):
+            return np.zeros(0, dtype=bool)
+        features = descriptor(compositions) if features is None else features
+        present = compositions.amounts > 0
+        known = (self._elements[compositions.numbers] | ~present).all(axis=1)
+        distance = np.linalg.norm((features - self._mean) @ self._whiten, axis=1)
+        inside: np.ndarray = (
+            known
+            & (compositions.n_elements() <= self._limits[0])
+            & (compositions.n_atoms() <= self._limits[1])
+            & (distance <= self._limits[2])
+        )
+        return inside
