@@ -37,7 +37,7 @@ HYDROGEN_ISOTOPES: dict[str, int] = {"D": 1, "T": 1}
 ALPHABET: tuple[str, ...] = tuple(_PETTIFOR_ORDER.split())
 """The 103 elements H to Lr along the modified Pettifor scale.
 
-Glawe et al., New J. Phys. 18, 093011 (2016), table 1.
+Glawe et al., New J. Phys. 18, 093011 (2016).
 """
 
 PETTIFOR: np.ndarray = np.full(len(SYMBOLS), -1, dtype=np.int16)

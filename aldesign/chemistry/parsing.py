@@ -1,0 +1,145 @@
+"""Reading formulas: an exact scanner that explains every mistake, and an array reader for the well-formed many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from aldesign.chemistry.elements import ELECTRONEGATIVITY, HYDROGEN_ISOTOPES, NUMBER, SYMBOLS
+from aldesign.errors import FormulaError
+
+TOLERANCE = 1e-8
+"""Amounts closer than this are equal, and smaller ones are absent: pymatgen's ``amount_tolerance``."""
+LARGEST_AMOUNT = 1e9
+
+READABLE: dict[str, int] = NUMBER | HYDROGEN_ISOTOPES
+_TOKEN = re.compile(r"([A-Z][a-z]*)|((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)|([(\[{])|([)\]}])|(\s+)")
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
+
+def _order() -> np.ndarray:
+    """Return the place of each atomic number in a canonical formula, int16 (119,)."""
+    negativity = np.where(np.isnan(ELECTRONEGATIVITY), np.inf, ELECTRONEGATIVITY)
+    by_place = sorted(range(1, len(SYMBOLS)), key=lambda z: (negativity[z], SYMBOLS[z]))
+    order = np.zeros(len(SYMBOLS), dtype=np.int16)
+    order[by_place] = np.arange(1, len(SYMBOLS))
+    return order
+
+
+ORDER = _order()
+
+
+def _complaint(text: str, position: int, what: str, hint: str = "") -> FormulaError:
+    return FormulaError(f"{what} at position {position + 1} of the formula {text!r}", hint)
+
+
+def _unexpected(text: str, position: int) -> FormulaError:
+    char = text[position]
+    hint = "a formula has element symbols, amounts and brackets, e.g. Li3Fe2(PO4)3"
+    if char.islower():
+        hint = "an element's symbol begins with a capital letter"
+    elif char in "+-":
+        hint = "a formula carries no charges and no variable amounts"
+    elif char in "·*•":
+        hint = "write a hydrate with brackets, e.g. CuSO4(H2O)5"
+    return _complaint(text, position, f"unexpected {char!r}", hint)
+
+
+def scan(text: object) -> dict[int, float]:
+    """Return the amount of each atomic number in one formula.
+
+    Brackets (), [] and {} nest; amounts may be decimal; white space is ignored; D and T count as hydrogen.
+
+    Raises:
+        FormulaError: The text is not a formula; the message names the offending part and its position.
+
+    """
+    if not isinstance(text, str):
+        hint = "read tables so that the formula NaN, sodium nitride, stays text: keep_default_na=False"
+        raise FormulaError(f"{text!r} is not a formula but a {type(text).__name__}", hint)
+    plain = text.translate(_SUBSCRIPTS)
+    groups: list[dict[int, float]] = [{}]
+    opened: list[int] = []
+    pending: dict[int, float] = {}  # what an amount at this place would multiply
+    position, end = 0, len(plain)
+    while position < end:
+        match = _TOKEN.match(plain, position)
+        if match is None:
+            raise _unexpected(text, position)
+        kind, token = match.lastindex, match[0]
+        if kind == 1:
+            if (number := READABLE.get(token)) is None:
+                raise _complaint(text, position, f"{token!r} is not an element")
+            _merge(groups[-1], pending)
+            pending = {number: 1.0}
+        elif kind == 2:
+            if not pending:
+                raise _complaint(
+                    text,
+                    position,
+                    f"the amount {token} follows no element",
+                    "amounts stand behind what they multiply: 2H2O is H4O2",
+                )
+            amount = float(token)
+            if amount > LARGEST_AMOUNT:
+                raise _complaint(text, position, f"the amount {token} is too large")
+            _merge(groups[-1], {z: a * amount for z, a in pending.items()})
+            pending = {}
+        elif kind == 3:
+            _merge(groups[-1], pending)
+            pending = {}
+            groups.append({})
+            opened.append(position)
+        elif kind == 4:
+            _merge(groups[-1], pending)
+            if not opened or _CLOSING[plain[opened[-1]]] != token:
+                raise _complaint(text, position, f"{token!r} closes no bracket")
+            opened.pop()
+            if not (pending := groups.pop()):
+                raise _complaint(text, position, "empty brackets")
+        position = match.end()
+    if opened:
+        raise _complaint(text, opened[-1], f"{plain[opened[-1]]!r} is never closed")
+    _merge(groups[0], pending)
+    amounts = {z: a for z, a in groups[0].items() if a >= TOLERANCE}
+    if not amounts:
+        raise FormulaError(f"the formula {text!r} contains no atoms", "e.g. Li3Fe2(PO4)3")
+    if max(amounts.values()) > LARGEST_AMOUNT:
+        raise FormulaError(f"an amount in the formula {text!r} is too large")
+    return amounts
+
+
+def _merge(into: dict[int, float], more: dict[int, float]) -> None:
+    for z, amount in more.items():
+        into[z] = into.get(z, 0.0) + amount
+
+
+def read_many(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+    """Return atomic numbers, amounts and errors of n formulas.
+
+    Returns:
+        Numbers (n, k) int16 and amounts (n, k) float64, zero-padded, each row in canonical order; and for each
+        formula None or what is wrong with it, its row being zero.
+
+    """
+    rows: list[list[tuple[int, float]]] = []
+    errors: list[str | None] = []
+    for text in texts:
+        try:
+            found = scan(text)
+        except FormulaError as error:
+            rows.append([])
+            errors.append(str(error))
+        else:
+            rows.append(sorted(found.items(), key=lambda pair: ORDER[pair[0]]))
+            errors.append(None)
+    width = max((len(row) for row in rows), default=1) or 1
+    numbers = np.zeros((len(rows), width), dtype=np.int16)
+    amounts = np.zeros((len(rows), width))
+    for i, row in enumerate(rows):
+        for j, (z, amount) in enumerate(row):
+            numbers[i, j], amounts[i, j] = z, amount
+    return numbers, amounts, errors
