@@ -48,6 +48,16 @@ class CompositionDomain:
         # The stored copy is float32: round once here so that the fitted and the reloaded domain agree.
         return cls({"elements": seen, "limits": np.array(limits), "mean": mean, "whiten": whiten}).rounded()
 
+    @classmethod
+    def from_stored(cls, arrays: Mapping[str, np.ndarray]) -> CompositionDomain:
+        """Return the domain among the arrays of a model, where its names begin with ``domain.``."""
+        prefix = "domain."
+        return cls({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+
+    def stored(self) -> dict[str, np.ndarray]:
+        """Return the arrays as `from_stored` finds them among those of a model."""
+        return {f"domain.{name}": array for name, array in self.arrays().items()}
+
     def rounded(self) -> CompositionDomain:
         """Return the domain as it comes back from storage."""
         return type(self)(self.arrays())
