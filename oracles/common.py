@@ -242,6 +242,10 @@ class TrainedOracle(ABC):
         if not self.fitted:
             raise OracleError(f"{self.name} has not been trained", "load() it, or fit() it first")
 
+    def _physical(self, mean: np.ndarray) -> np.ndarray:
+        """Return `mean` with gaps kept from going below zero."""
+        return np.maximum(mean, 0.0) if self.property == "band_gap" else mean
+
     def _answers(
         self,
         count: int,
@@ -260,10 +264,9 @@ class TrainedOracle(ABC):
         card, share = self.card, seconds / max(count, 1)
         answers = [Prediction.failed(card, errors.get(i, "no answer"), share) for i in range(count)]
         scale, floor = self.calibration
-        floored = np.maximum(mean, 0.0) if self.property == "band_gap" else mean
         spread = scale * std + floor
         for i, value, sigma, inside in zip(
-            positions.tolist(), floored.tolist(), spread.tolist(), in_domain.tolist(), strict=True
+            positions.tolist(), self._physical(mean).tolist(), spread.tolist(), in_domain.tolist(), strict=True
         ):
             if math.isfinite(value) and math.isfinite(sigma):
                 answers[i] = Prediction(value, sigma, card.unit, card.identity, card.level, bool(inside), share)

@@ -46,7 +46,7 @@ class Forest:
         inner, leaf = feature != LEAF, feature == LEAF
         low, high = arrays["range"].astype(np.float64)
         self._start = arrays["start"][:-1].astype(np.int32)
-        self._feature = np.where(leaf, -1, feature).astype(np.int16)
+        self._feature = np.where(leaf, np.int16(-1), feature.astype(np.int16))
         self._threshold = np.zeros(len(feature), dtype=np.float32)
         self._threshold[inner] = arrays["threshold"]
         self._right = np.zeros(len(feature), dtype=np.int32)

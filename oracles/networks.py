@@ -1,0 +1,187 @@
+"""What the network oracles share: an ensemble that states mean and scale, its training and its storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aldesign.chemistry.formula import Compositions
+from aldesign.learning.threads import device
+from aldesign.learning.training import TrainingPlan, fit_network
+from aldesign.seeds import torch_seed
+from oracles.common import CompositionOracle, Progress
+from oracles.domain import CompositionDomain
+
+LOG_SCALE = 4.0  # bound of |log scale|, so that one example cannot blow up the loss
+EVALUATION_BATCH = 2048
+
+
+def robust_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of a Laplace distribution, up to a constant.
+
+    Args:
+        output: Location and log standard deviation, shape (n, 2).
+        target: Labels, shape (n,).
+
+    Source: Goodall and Lee, Nat. Commun. 11, 6280 (2020), Methods, "robust" loss.
+
+    """
+    log_std = output[:, 1].clamp(-LOG_SCALE, LOG_SCALE)
+    return (math.sqrt(2.0) * (output[:, 0] - target).abs() * torch.exp(-log_std) + log_std).mean()
+
+
+class NetworkOracle(CompositionOracle):
+    """An ensemble of networks, each stating a location and a log standard deviation per composition.
+
+    The ensemble's mean is the mean of the locations; its variance is the mean of the members' variances plus the
+    variance of their locations (law of total variance). Networks are evaluated in double precision, so that an
+    answer does not depend on what else is in the batch.
+
+    Settings: ``members``, ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``patience``, and
+    those of the subclass.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "members": 1,
+        "epochs": 30,
+        "batch_size": 256,
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-2,
+        "patience": 15,
+    }
+
+    members: list[nn.Module]
+    scaling: dict[str, np.ndarray]  # what `_prepare` learned, and "target": mean and std of the labels
+
+    @abstractmethod
+    def _prepare(self, inputs: Compositions) -> dict[str, np.ndarray]:
+        """Return the scalers that the training inputs define."""
+
+    @abstractmethod
+    def _tensors(self, inputs: Compositions) -> tuple[Tensor, ...]:
+        """Return the network's inputs, each of first dimension n; floating ones in float64."""
+
+    @abstractmethod
+    def _module(self) -> nn.Module:
+        """Return a new network; it maps the tensors to (n, 2)."""
+
+    def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
+        """Return the row numbers of each batch of an epoch."""
+        order, size = rng.permutation(len(tensors[0])), int(self.config["batch_size"])
+        return [order[i : i + size] for i in range(0, len(order), size)]
+
+    def _learn(
+        self,
+        inputs: Compositions,
+        targets: np.ndarray,
+        held: Compositions,
+        held_targets: np.ndarray,
+        seed: int,
+        checkpoint: Path | None,
+        progress: Progress | None,
+    ) -> float:
+        centre, spread = float(targets.mean()), float(targets.std()) or 1.0
+        self.scaling = {**self._prepare(inputs), "target": np.array([centre, spread], dtype=np.float32)}
+        where = device("auto")
+        data = tuple(_single(t).to(where) for t in self._tensors(inputs))
+        kept = tuple(_single(t).to(where) for t in self._tensors(held))
+        labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
+        settings = {key: self.config[key] for key in NetworkOracle.defaults if key != "members"}
+        plan = TrainingPlan(**settings, gradient_clip=5.0)
+        blob = json.dumps(self.config, sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
+        fingerprint = hashlib.sha256(blob).hexdigest()
+        self.members, seconds = [], 0.0
+        for number in range(int(self.config["members"])):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(torch_seed(seed, number, f"{self.name} weights"))
+                network = self._module().to(where)
+
+            def loss(rows: np.ndarray, network: nn.Module = network) -> Tensor:
+                index = torch.from_numpy(rows).to(where)
+                return robust_loss(network(*(t[index] for t in data)), labels[index])
+
+            def validate(network: nn.Module = network) -> float:
+                parts = [
+                    network(*(t[i : i + EVALUATION_BATCH] for t in kept))[:, 0]
+                    for i in range(0, len(held_targets), EVALUATION_BATCH)
+                ]
+                location = torch.cat(parts).double().cpu().numpy() * spread + centre
+                return float(np.abs(self._physical(location) - held_targets).mean())
+
+            history = fit_network(
+                network,
+                loss,
+                lambda _, rng: self._batches(data, rng),
+                validate if len(held_targets) else None,
+                plan,
+                seed=torch_seed(seed, number, self.name),
+                checkpoint=checkpoint / f"member_{number}" if checkpoint else None,
+                fingerprint=fingerprint,
+                progress=_prefixed(progress, f"network {number + 1}/{self.config['members']}: "),
+            )
+            seconds += history.seconds
+            self.members.append(_stored_precision(network))
+        return seconds
+
+    def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
+        centre, spread = self.scaling["target"].astype(np.float64)
+        means, variances = [], []
+        # rows of equal size share a batch, so that little of it is padding
+        order = np.argsort(inputs.n_elements(), kind="stable")
+        with torch.no_grad():
+            for i in range(0, len(order), EVALUATION_BATCH):
+                tensors = self._tensors(inputs[order[i : i + EVALUATION_BATCH]])
+                outputs = torch.stack([network(*tensors) for network in self.members]).numpy()
+                location, std = outputs[..., 0], np.exp(outputs[..., 1].clip(-LOG_SCALE, LOG_SCALE))
+                means.append(location.mean(axis=0))
+                variances.append((std**2).mean(axis=0) + location.var(axis=0))
+        mean, variance = np.zeros(len(order)), np.zeros(len(order))
+        if len(order):
+            mean[order], variance[order] = np.concatenate(means), np.concatenate(variances)
+        return mean * spread + centre, np.sqrt(variance) * spread
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        weights = {
+            f"member{i}.{name}": tensor.half().numpy()
+            for i, network in enumerate(self.members)
+            for name, tensor in network.state_dict().items()
+        }
+        return {**weights, **{f"scaling.{k}": v for k, v in self.scaling.items()}, **self.domain.stored()}
+
+    def _restore(self, arrays: dict[str, np.ndarray]) -> None:
+        self.domain = CompositionDomain.from_stored(arrays)
+        self.scaling = _under("scaling.", arrays)
+        self.members = []
+        for i in range(int(self.config["members"])):
+            network = self._module()
+            weights = _under(f"member{i}.", arrays)
+            network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+            self.members.append(_stored_precision(network))
+
+
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _stored_precision(network: nn.Module) -> nn.Module:
+    """Round the weights as storage does, and make the network ready to infer."""
+    return network.cpu().half().double().eval()
+
+
+def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _prefixed(progress: Progress | None, prefix: str) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda line: progress(prefix + line)
