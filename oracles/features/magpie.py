@@ -75,6 +75,13 @@ def descriptor(compositions: Compositions) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, len(FEATURE_NAMES)))
 
 
+def valence_parity(compositions: Compositions) -> np.ndarray:
+    """Return the parity of the valence electrons of each formula unit, (n,): 0 even, 1 odd, linear between."""
+    electrons = element_properties()[:, PROPERTIES.index("NValence")][compositions.numbers]
+    parity: np.ndarray = 1.0 - np.abs(_sum(compositions.amounts * electrons) % 2.0 - 1.0)
+    return parity
+
+
 # The sums below run over the element slots one by one, so that a row's digits do not depend on how many slots
 # the other rows of its batch need.
 
@@ -125,8 +132,7 @@ def _descriptor(compositions: Compositions) -> np.ndarray:
                 character = np.where(both, 1.0 - np.exp(-((chi[:, i] - chi[:, j]) ** 2) / 4.0), 0.0)
                 strongest = np.maximum(strongest, character)
                 mean_ionic += fractions[:, i] * fractions[:, j] * character
-        odd = 1.0 - np.abs(_sum(amounts * electrons) % 2.0 - 1.0)
-        extra = np.stack([*norms, *shells, strongest, mean_ionic, odd], axis=1)
+        extra = np.stack([*norms, *shells, strongest, mean_ionic, valence_parity(compositions)], axis=1)
     extra[amounts.sum(axis=1) == 0] = np.nan
     return np.concatenate([statistics, extra], axis=1)
 
