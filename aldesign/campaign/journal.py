@@ -6,7 +6,7 @@ import fcntl
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -81,12 +81,21 @@ class Journal:
         Raises:
             AldesignError: The disk is full or the file cannot be written; nothing was recorded.
         """
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+        self.append_all([(kind, payload)])
+
+    def append_all(self, entries: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Record several events durably, all of them or none."""
+        rows = [(time.time(), kind, json.dumps(load, ensure_ascii=False, allow_nan=False)) for kind, load in entries]
         try:
-            self._db.execute("INSERT INTO events (time, kind, payload) VALUES (?, ?, ?)", (time.time(), kind, text))
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT INTO events (time, kind, payload) VALUES (?, ?, ?)", rows)
+            self._db.execute("COMMIT")
         except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            kinds = ", ".join(kind for kind, _ in entries)
             raise AldesignError(
-                f"{self.path}: the event {kind!r} could not be written: {error}",
+                f"{self.path}: the event {kinds} could not be written: {error}",
                 "make room or mend the file system, then `aldesign resume`; all earlier events are safe",
             ) from error
 

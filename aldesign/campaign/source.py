@@ -57,6 +57,13 @@ class Source:
             raise SpecError(f"{name} holds no campaign", "it must be a mapping that begins with e.g. 'name:'")
 
     @classmethod
+    def of(cls, content: dict[str, Any], name: str) -> Source:
+        """Return a document that was parsed before."""
+        source = cls("name: _", name)
+        source.content = content
+        return source
+
+    @classmethod
     def read(cls, path: Path) -> Source:
         """Return the parsed file. Raises SpecError where it is missing, unreadable or not YAML."""
         try:

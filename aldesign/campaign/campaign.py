@@ -1,0 +1,277 @@
+"""The only stateful class: a run directory, its journal, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aldesign import __version__
+from aldesign.campaign import loop
+from aldesign.campaign.codec import prediction_to_json, trial_to_json
+from aldesign.campaign.finishing import energy_job
+from aldesign.campaign.journal import FILE_NAME, Journal
+from aldesign.campaign.measuring import answer, lost
+from aldesign.campaign.parts import Parts
+from aldesign.campaign.proposing import Batch, choose, learn
+from aldesign.campaign.ranking import Shortlist, best_first, shortlist
+from aldesign.campaign.seeding import seed_trials
+from aldesign.campaign.source import Source as YamlSource
+from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, validate
+from aldesign.campaign.state import CampaignState, fold
+from aldesign.errors import RunDirectoryError
+from aldesign.execution import LostWorker, Workers
+from aldesign.files import atomic_path
+from aldesign.records import Crystal, Prediction, Trial
+
+SPEC_NAME = "campaign.yaml"
+Listener = Callable[[str, Mapping[str, Any]], None]
+
+
+def silent(kind: str, facts: Mapping[str, Any]) -> None:
+    """Ignore an announcement."""
+
+
+class Campaign:
+    """A campaign in its run directory; use ``create`` or ``open``, and close it (or use ``with``).
+
+    Args:
+        directory: The run directory.
+        journal: Its journal, open for writing.
+        spec: The definition as recorded.
+        listener: Called with every step, for progress displays.
+    """
+
+    def __init__(self, directory: Path, journal: Journal, spec: CampaignSpec, listener: Listener = silent) -> None:
+        self.directory = directory
+        self.spec = spec
+        self.parts = Parts(spec)
+        self.state: CampaignState = fold(journal.events())
+        self.announce_to = listener
+        self._journal = journal
+        self._workers: Workers | None = None
+
+    @classmethod
+    def create(cls, spec: CampaignSpec, directory: Path, listener: Listener = silent) -> Campaign:
+        """Begin a campaign in a new or empty directory.
+
+        Raises:
+            RunDirectoryError: The directory holds something already.
+            InputError: The seed rows or a part of the campaign cannot be used.
+        """
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RunDirectoryError(f"{directory} is not empty", f"`aldesign resume {directory}`, or another --out")
+        parts = Parts(spec)
+        trials, seed = seed_trials(spec)
+        created = {
+            "spec": spec.model_dump(mode="json"),
+            "spec_digest": spec.digest(),
+            "version": __version__,
+            "oracle": _card_facts(parts),
+            "digests": parts.digests(),
+            "seed": {key: seed[key] for key in ("origin", "rows", "notes")},
+            "bad_rows": seed["bad_rows"],
+        }
+        proposed = {"iteration": 0, "trials": [trial_to_json(t) for t in trials], "stats": {}, "seconds": {}}
+        directory.mkdir(parents=True, exist_ok=True)
+        with atomic_path(directory / SPEC_NAME) as path:
+            path.write_text(f"# as run by aldesign {__version__}\n{spec.to_yaml()}", encoding="utf-8")
+        journal = Journal(directory, write=True, create=True)
+        journal.append_all([("created", created), ("proposed", proposed)])
+        return cls(directory, journal, spec, listener)
+
+    @classmethod
+    def open(cls, directory: Path, listener: Listener = silent) -> Campaign:
+        """Go on with a campaign as its one writer.
+
+        Raises:
+            RunDirectoryError: No run directory, another format, or another live writer.
+            AldesignError: The oracle or the models are not those that the run began with.
+        """
+        if not (directory / FILE_NAME).is_file() and (directory / SPEC_NAME).is_file():
+            raise RunDirectoryError(
+                f"{directory} was interrupted before its first event", "remove the directory and begin again"
+            )
+        journal = Journal(directory, write=True)
+        try:
+            state = fold(journal.events())
+            campaign = cls(directory, journal, spec_of(state, directory), listener)
+            campaign.parts.refuse_other_weights(dict(state.created["digests"]))
+        except BaseException:
+            journal.close()
+            raise
+        return campaign
+
+    def close_files(self) -> None:
+        """Release the journal and the worker processes."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+        self._journal.close()
+
+    def __enter__(self) -> Campaign:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close_files()
+
+    # What people ask for
+
+    def run(self, iterations: int | None = None, execution: ExecutionSpec | None = None) -> str:
+        """Iterate to the campaign's stop rule, or by at most `iterations`; then make crystals and rank.
+
+        Args:
+            iterations: Limit of this call.
+            execution: Where to run, instead of what the definition says; the results are the same.
+
+        Returns:
+            Why it ended.
+        """
+        if execution is not None:
+            self.spec = self.parts.spec = self.spec.model_copy(update={"execution": execution})
+        reason = loop.run(self, iterations)
+        loop.finish(self)
+        return reason
+
+    def ask(self, n: int) -> list[Trial]:
+        """Return n candidates to measure: those that wait already, then newly proposed ones.
+
+        Pending candidates count as measured at their expected gap, so that new ones avoid them.
+        """
+        loop.measure(self) if self.state.open_iteration == 0 else None
+        missing = n - len(self.state.pending)
+        if missing > 0:
+            batch = choose(self.parts, learn(self.parts, self.state), self.state, self.state.next_iteration, missing)
+            iteration = self.state.next_iteration
+            self.record_proposal(iteration, batch, {})
+            self.close(iteration, {})
+        return self.state.pending[:n]
+
+    def best(self, n: int = 1) -> list[Trial]:
+        """Return the n best measured candidates that were not seed rows."""
+        return best_first(self.state, self.spec)[:n]
+
+    def shortlist(self) -> Shortlist:
+        """Return the ranked candidates with crystals, accepted and set aside."""
+        return shortlist(self.state, self.spec)
+
+    # What the loop does
+
+    @property
+    def awaits_answers(self) -> bool:
+        """Whether candidates are pending whose answers come from outside."""
+        return self.parts.card.answers == "tell" and bool(self.state.pending)
+
+    def announce(self, kind: str, **facts: Any) -> None:
+        """Tell the listener what is going on."""
+        self.announce_to(kind, facts)
+
+    def record(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Append an event and fold it in."""
+        self._journal.append(kind, payload)
+        self.state = fold(self._journal.events(after=self.state.last_event), self.state)
+
+    def record_proposal(self, iteration: int, batch: Batch, seconds: Mapping[str, float]) -> None:
+        """Write down a batch before anything is paid for."""
+        rows = [trial_to_json(trial) for trial in batch.trials]
+        self.record("proposed", {"iteration": iteration, "trials": rows, "stats": batch.stats, "seconds": seconds})
+        self.announce("proposed", iteration=iteration, stats=batch.stats)
+
+    def record_answer(self, trial: Trial, prediction: Prediction | LostWorker) -> None:
+        """Write down an oracle's answer, or that its worker died each time."""
+        if isinstance(prediction, LostWorker):
+            gone = lost(self.parts.card, prediction.reason)
+            self.record("abandoned", {"trial": trial.number, "prediction": prediction_to_json(gone)})
+        else:
+            self.record("answered", {"trial": trial.number, "prediction": prediction_to_json(prediction)})
+        self.announce("answered", trial=self.state.trials[trial.number])
+
+    def record_structure(self, payload: Mapping[str, Any]) -> None:
+        """Write down a crystal, or why there is none."""
+        self.record("structured", payload)
+        self.announce("structured", record=self.state.structures[payload["trial"]])
+
+    def close(self, iteration: int, seconds: Mapping[str, float]) -> None:
+        """Write down that an iteration has nothing more to pay for."""
+        self.record("closed", {"iteration": iteration, "seconds": dict(seconds)})
+        self.announce("closed", iteration=iteration)
+
+    def stop(self, reason: str) -> None:
+        """Write down why the campaign ended."""
+        if self.state.stopped != reason:
+            self.record("stopped", {"reason": reason})
+
+    def answers(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, Prediction | LostWorker]]:
+        """Yield the oracle's answers as they land, in any order."""
+        jobs = [(self.parts.oracle, self._with_crystal(trial)) for trial in trials]
+        for index, prediction in self.workers.run(answer, jobs):
+            yield trials[index], prediction
+
+    def energies(self, crystals: Sequence[Crystal]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield relaxed crystals and their energies as they land, in any order."""
+        section = self.spec.structures
+        for index, energy in self.workers.run(energy_job, [(crystal, section) for crystal in crystals]):
+            if isinstance(energy, LostWorker):
+                failed = {"formation_energy_ev_per_atom": None, "energy_error": energy.reason, "relaxed": False}
+                yield index, failed
+            else:
+                yield index, energy
+
+    @property
+    def workers(self) -> Workers:
+        """The processes that oracles and relaxations run in, started when first needed."""
+        if self._workers is None:
+            section = self.spec.execution
+            self._workers = Workers(section.kind, section.workers, address=section.address)
+        return self._workers
+
+    def _with_crystal(self, trial: Trial) -> Any:
+        candidate = trial.candidate
+        if self.parts.card.needs == "formula" or candidate.crystal is not None:
+            return replace(candidate, latent=None)
+        from aldesign.structures.assign import assign
+
+        section = self.spec.structures
+        match = assign(candidate.formula, self.parts.templates, section.max_emd, tries=section.tries)
+        return replace(candidate, latent=None, structure_id=match.template_id, crystal=match.crystal)
+
+
+def spec_of(state: CampaignState, directory: Path) -> CampaignSpec:
+    """Return the definition that a journal recorded. Raises RunDirectoryError where it has none."""
+    if not state.created:
+        raise RunDirectoryError(
+            f"{directory} was interrupted before its first event", "remove the directory and begin again"
+        )
+    source = YamlSource.of(dict(state.created["spec"]), str(directory / FILE_NAME))
+    return validate(source)
+
+
+def read_state(directory: Path) -> tuple[CampaignState, CampaignSpec]:
+    """Return what a run directory knows, without becoming its writer.
+
+    Raises:
+        RunDirectoryError: No run directory, or one of another format.
+    """
+    with Journal(directory) as journal:
+        state = fold(journal.events())
+    return state, spec_of(state, directory)
+
+
+def _card_facts(parts: Parts) -> dict[str, Any]:
+    card = parts.card
+    identity = card.identity
+    return {
+        "name": identity.name,
+        "version": identity.version,
+        "digest": identity.digest,
+        "property": card.property,
+        "unit": card.unit,
+        "level": card.level,
+        "needs": card.needs,
+        "answers": card.answers,
+        "description": card.description,
+    }

@@ -1,0 +1,72 @@
+"""The rows that a campaign begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aldesign.campaign.spec import CampaignSpec
+from aldesign.errors import InputError
+from aldesign.records import Candidate, LabelledRow, OracleIdentity, Prediction, Source, Table, Trial, TrialState
+from aldesign.seeds import stream
+
+
+def seed_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
+    """Return the seed trials, iteration 0, and what is to be recorded about their source.
+
+    Rows of a table are MEASURED; the built-in compounds carry no gap and are PENDING: the campaign's oracle
+    labels them, as it does every later candidate.
+
+    Raises:
+        InputError: The table is missing, empty or unusable.
+    """
+    if spec.data.source == "builtin":
+        from aldesign.datasets.builtin import builtin_formulas
+
+        formulas = _limited(builtin_formulas(), spec)
+        trials = [
+            Trial(number, 0, Candidate(formula, Source.SEED), TrialState.PENDING)
+            for number, formula in enumerate(formulas)
+        ]
+        origin = (
+            "charge-neutral compounds of the AFLOW prototypes that pymatgen ships, labelled by the campaign's oracle"
+        )
+        return trials, {"origin": origin, "rows": len(trials), "notes": [], "bad_rows": []}
+    table = read_seed_table(spec)
+    rows = _limited(list(table.rows), spec)
+    identity = OracleIdentity(f"table:{Path(str(spec.data.path)).name}", "", "")
+    trials = [_measured(number, row, identity, table.unit) for number, row in enumerate(rows)]
+    bad = [{"source": b.source, "line": b.line, "text": b.text, "reason": b.reason} for b in table.bad]
+    return trials, {"origin": table.origin, "rows": len(trials), "notes": list(table.notes), "bad_rows": bad}
+
+
+def read_seed_table(spec: CampaignSpec) -> Table:
+    """Return the labelled table that the campaign names."""
+    from aldesign.datasets.table import read_table
+
+    path = Path(str(spec.data.path))
+    if path.is_dir() and spec.data.source in {"mp", "matbench"}:
+        path = path / "labels.csv"
+    if not path.exists():
+        made = f"download it with `aldesign data {spec.data.source} --out {path.parent}`"
+        hint = made if spec.data.source != "table" else "give another with --set data.path=FILE"
+        raise InputError(f"there is no data file at {path} (data.path)", hint)
+    return read_table(
+        path,
+        formula_column=spec.data.formula_column,
+        value_column=spec.data.value_column,
+        level=spec.data.level,
+    )
+
+
+def _limited(rows: list[Any], spec: CampaignSpec) -> list[Any]:
+    """Return at most `data.limit` rows, a random choice that the seed decides, in their first order."""
+    if spec.data.limit is None or len(rows) <= spec.data.limit:
+        return rows
+    kept = stream(spec.seed, 0, "seed rows").choice(len(rows), spec.data.limit, replace=False)
+    return [rows[i] for i in sorted(kept)]
+
+
+def _measured(number: int, row: LabelledRow, identity: OracleIdentity, unit: str) -> Trial:
+    prediction = Prediction(row.value, row.std, unit, identity, row.level)
+    return Trial(number, 0, Candidate(row.formula, Source.SEED), TrialState.MEASURED, prediction=prediction)

@@ -1,0 +1,232 @@
+"""The commands that run, resume and look into campaigns."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.spec import ExecutionSpec
+
+CampaignFile = Annotated[str, typer.Argument(metavar="CAMPAIGN.yaml", help="A campaign file, or a shipped one's name.")]
+RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the file, e.g. stop.iterations=3."),
+]
+Iterations = Annotated[int | None, typer.Option(min=1, help="At most so many iterations in this call.")]
+WorkerCount = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; results do not depend on it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display and no table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the campaign commands to the command line."""
+    for command in (run, resume, check, inspect, explain, export, report, ask, tell):
+        app.command()(command)
+
+
+def run(
+    campaign: CampaignFile,
+    out: Annotated[Path | None, typer.Option(help="Run directory; default runs/NAME-TIME.")] = None,
+    iterations: Iterations = None,
+    workers: WorkerCount = None,
+    quiet: Quiet = False,
+    assignments: Assignments = None,
+) -> None:
+    """Run a campaign: learn, propose, screen, measure; then crystals, ranked and exported."""
+    from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.spec import read_spec
+    from aldesign.cli.progress import display
+
+    spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))
+    directory = out or Path("runs") / f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with display(spec, quiet) as listener, Campaign.create(spec, directory, listener) as begun:
+        reason = begun.run(iterations, _execution(workers))
+        _deliver(begun, reason, quiet)
+
+
+def resume(
+    directory: RunDirectory, iterations: Iterations = None, workers: WorkerCount = None, quiet: Quiet = False
+) -> None:
+    """Go on with an interrupted campaign: only what is still pending is asked again."""
+    from aldesign.campaign.campaign import Campaign, read_state
+    from aldesign.cli.progress import display
+
+    _, spec = read_state(directory)
+    with display(spec, quiet) as listener, Campaign.open(directory, listener) as opened:
+        reason = opened.run(iterations, _execution(workers))
+        _deliver(opened, reason, quiet)
+
+
+def check(campaign: CampaignFile, assignments: Assignments = None, as_json: Json = False) -> None:
+    """Build every part of a campaign without paying for anything; estimate answers, memory and time."""
+    from aldesign.campaign.checking import check_campaign
+    from aldesign.campaign.spec import read_spec
+
+    facts = check_campaign(read_spec(shipped_or_path(campaign), tuple(assignments or ())))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        typer.echo(f"{key.replace('_', ' '):24} {value}")
+
+
+def inspect(directory: RunDirectory, as_json: Json = False) -> None:
+    """Show where a campaign stands, also while it runs."""
+    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.summary import summarise
+
+    state, spec = read_state(directory)
+    if as_json:
+        typer.echo(json.dumps(summarise(state, spec), indent=1))
+        return
+    from aldesign.report.tables import ranked_table, set_aside_table, status_table
+
+    from aldesign.campaign.ranking import shortlist
+
+    _show(status_table(state, spec))
+    listed = shortlist(state, spec)
+    if listed.accepted or listed.set_aside:
+        _show(ranked_table(listed, spec), set_aside_table(listed, spec))
+
+
+def explain(
+    directory: RunDirectory,
+    formula: Annotated[str, typer.Argument(help="Any spelling of a formula.")],
+    as_json: Json = False,
+) -> None:
+    """Tell a formula's whole story: who proposed it, every verdict, the answer, the crystal, the rank."""
+    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.summary import story
+
+    state, spec = read_state(directory)
+    told = story(state, spec, formula)
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+        return
+    from aldesign.report.tables import explain_text
+
+    trials = state.of_formula(told["formula"])
+    _show(explain_text(trials, state.structures.get(trials[-1].number) if trials else None))
+    typer.echo(told["conclusion"])
+
+
+def export(
+    directory: RunDirectory,
+    out: Annotated[Path, typer.Option(help="Folder for candidates.csv and the CIFs.")],
+    top: Annotated[int | None, typer.Option(min=1, help="At most so many candidates.")] = None,
+) -> None:
+    """Write the ranked list with a CIF for each row."""
+    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.export import export as write
+
+    state, spec = read_state(directory)
+    done = write(state, spec, out, top)
+    typer.echo(f"{done.candidates} candidates with CIFs and {done.set_aside} set aside in {done.directory}")
+
+
+def report(
+    directory: RunDirectory,
+    out: Annotated[Path | None, typer.Option(help="The page; default DIR/report.html.")] = None,
+) -> None:
+    """Write one HTML page about a campaign that works offline."""
+    from aldesign.report.html import write_report
+
+    typer.echo(str(write_report(directory, out)))
+
+
+def ask(
+    directory: RunDirectory,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many candidates.")],
+    cif: Annotated[Path | None, typer.Option(help="Folder for a CIF of each candidate that a template fits.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what to measure next; candidates asked for before and not yet told come first."""
+    from aldesign.campaign.asking import asked_rows
+    from aldesign.campaign.campaign import Campaign
+
+    with Campaign.open(directory) as opened:
+        rows = asked_rows(opened, opened.ask(n), cif)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    import csv
+
+    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["formula"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def tell(
+    directory: RunDirectory,
+    results: Annotated[Path, typer.Argument(metavar="RESULTS.csv", help="Columns formula, value; std, level, error.")],
+) -> None:
+    """Record answers from outside, in any order, also for materials never asked for."""
+    from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.telling import tell as record
+
+    with Campaign.open(directory) as opened:
+        told = record(opened, results)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in told.outcomes.items()) or "nothing recorded"
+    typer.echo(f"{results}: {counts}, {len(told.refused)} refused")
+    for row in told.refused:
+        typer.echo(f"{row.source}:{row.line}: {row.reason}", err=True)
+    if told.refused and not told.outcomes:
+        raise typer.Exit(2)
+
+
+def shipped_or_path(text: str) -> Path:
+    """Return the campaign file meant by `text`: a path, or the name of a shipped campaign."""
+    from importlib.resources import files
+
+    path = Path(text)
+    if not path.exists() and path.name == text:
+        shipped = Path(str(files("campaigns"))) / f"{text.removesuffix('.yaml')}.yaml"
+        if shipped.is_file():
+            return shipped
+    return path
+
+
+def _execution(workers: int | None) -> ExecutionSpec | None:
+    from aldesign.campaign.spec import ExecutionSpec
+
+    return None if workers is None else ExecutionSpec(kind="processes", workers=workers)
+
+
+def _deliver(campaign: Campaign, reason: str, quiet: bool) -> None:
+    from aldesign.report.html import write_report
+
+    from aldesign.campaign.export import export as write
+
+    campaign.announce("exporting")
+    done = write(campaign.state, campaign.spec, campaign.directory / "export")
+    page = write_report(campaign.directory)
+    campaign.announce("finished")
+    if quiet:
+        return
+    from aldesign.report.tables import ranked_table, set_aside_table
+
+    listed = campaign.shortlist()
+    _show(ranked_table(listed, campaign.spec))
+    if listed.set_aside:
+        _show(set_aside_table(listed, campaign.spec))
+    typer.echo(f"Ended: {reason}.")
+    typer.echo(f"{done.candidates} candidates with CIFs, {done.set_aside} set aside: {done.directory}")
+    typer.echo(f"Report: {page}")
+    if not campaign.state.stopped:
+        typer.echo(f"To go on: aldesign resume {campaign.directory}")
+
+
+def _show(*renderables: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for renderable in renderables:
+        console.print(renderable)
