@@ -1,0 +1,210 @@
+"""Files of formulas or crystals to work on: every row in its place, bad ones with their reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+from aldesign.datasets import columns as names
+from aldesign.datasets.rawfile import RawFile, RawRow, clean, kind_of, open_rows, open_text
+from aldesign.errors import FormulaError, InputError
+from aldesign.records import Crystal
+
+CHUNK = 8192
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """One row of a file of formulas or crystals, in its place even where it is unusable.
+
+    Attributes:
+        line: Line number, from 1; 0 for a CIF.
+        id: The row's own id, or None where the file has no ids.
+        text: The formula as it was written, or the start of the row.
+        formula: Canonical formula, or None with an error.
+        crystal: The crystal of a JSON line or CIF.
+        error: Why the row is unusable; empty otherwise.
+        cells: Every named value of the row.
+
+    """
+
+    line: int
+    id: str | None
+    text: str
+    formula: str | None
+    crystal: Crystal | None = None
+    error: str = ""
+    cells: Mapping[str, object] | None = None
+
+
+@dataclass
+class FormulaFile:
+    """The rows of a file in order, read as they are asked for; a context manager that closes the file.
+
+    Attributes:
+        rows: Single-pass iterator.
+        has_ids: Whether the rows carry ids.
+        notes: What was guessed, for people.
+
+    """
+
+    rows: Iterator[InputRow]
+    has_ids: bool
+    notes: tuple[str, ...] = ()
+    close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> FormulaFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_formulas(path: Path | str, formula_column: str | None = None) -> FormulaFile:
+    """Open a CSV with a formula column, a text of one formula a line, JSON (lines), or CIFs.
+
+    Args:
+        path: The file, plain or gzipped, or a folder of CIFs.
+        formula_column: Column of the formulas; guessed by name where None.
+
+    Raises:
+        InputError: The file cannot be read or no column holds formulas. Bad rows do not raise.
+
+    """
+    path = Path(path)
+    if path.is_dir() or kind_of(path) == ".cif":
+        return _cifs(path)
+    if kind_of(path) == ".txt":
+        lines = _lines(path)
+        return FormulaFile(_parsed(path, lines, "formula", None), has_ids=False, close=lines.close)
+    raw = open_rows(path)
+    try:
+        formula = _formula_column(path, raw, formula_column)
+    except InputError:
+        raw.close()
+        raise
+    identity = names.find(raw.columns, names.ID_NAMES)
+    if formula is None and not {"species", "lattice"} <= set(raw.columns):
+        raw.close()
+        raise InputError(
+            f"{path} has no column that is known to hold formulas; its header is: {', '.join(raw.columns)}",
+            "name it with --formula-column, or call it formula",
+        )
+    return FormulaFile(_parsed(path, raw.rows, formula, identity), identity is not None, tuple(raw.notes), raw.close)
+
+
+def _formula_column(path: Path, raw: RawFile, wanted: str | None) -> str | None:
+    if wanted is not None:
+        return names.named(path, raw.columns, wanted, "--formula-column")
+    found = names.guess(path, raw.columns, names.FORMULA_NAMES, "formula", "--formula-column")
+    if found is not None:
+        raw.notes.append(f"formulas from {found!r}")
+    elif len(raw.columns) == 1 and _is_formula(raw.columns[0]):
+        # A bare list of formulas: what looks like a header is the first of them.
+        found = raw.columns[0]
+        raw.rows = chain([RawRow(1, {found: found}, found)], raw.rows)
+        raw.notes.append("no header line: one formula a line")
+    return found
+
+
+def _is_formula(text: str) -> bool:
+    from aldesign.chemistry.formula import canonical
+
+    try:
+        canonical(text)
+    except FormulaError:
+        return False
+    return True
+
+
+def _lines(path: Path) -> Generator[RawRow, None, None]:
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            text = line.strip()
+            if text and not text.startswith("#") and not (number == 1 and text.lower() == "formula"):
+                yield RawRow(number, {"formula": text}, clean(text))
+
+
+def _parsed(path: Path, rows: Iterator[RawRow], formula: str | None, identity: str | None) -> Iterator[InputRow]:
+    # A short first chunk gives the first answers at once.
+    for chunk in chain([list(islice(rows, 256))], chunks(rows, CHUNK)):
+        yield from parse_rows(path, chunk, formula, identity)
+
+
+def _cifs(path: Path) -> FormulaFile:
+    from aldesign.structures.cif import read_cifs
+
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif") if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"folder {path} holds no .cif file", "name a file, or a folder of CIFs")
+
+    def rows() -> Iterator[InputRow]:
+        for file in files:
+            crystals, bad = read_cifs(file)
+            for crystal in crystals:
+                formula = formula_of(crystal)
+                yield InputRow(0, crystal.id, formula, formula, crystal)
+            for row in bad:
+                yield InputRow(0, file.stem, file.name, None, None, row.reason)
+
+    return FormulaFile(rows(), has_ids=True)
+
+
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Yield lists of at most `size` items."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def formula_of(crystal: Crystal) -> str:
+    """Return the canonical formula of a crystal."""
+    from aldesign.structures import cif
+
+    return cif.formula_of(crystal)
+
+
+def parse_rows(path: Path, rows: Sequence[RawRow], formula: str | None, id_column: str | None) -> list[InputRow]:
+    """Return the rows with canonical formulas and crystals, errors in place."""
+    from aldesign.chemistry.formula import canonical_many
+
+    texts = [_text(row.cells.get(formula)) if formula else "" for row in rows]
+    canonical = canonical_many(texts)
+    parsed = []
+    for row, text, formula_or_error in zip(rows, texts, canonical, strict=True):
+        name = None if id_column is None else _text(row.cells.get(id_column))
+        shown = clean(text or row.text)
+        if row.error:
+            parsed.append(InputRow(row.line, name, shown, None, None, row.error, row.cells))
+            continue
+        crystal: Crystal | None = None
+        if "species" in row.cells and "lattice" in row.cells:
+            from aldesign.structures.cif import from_record
+
+            fallback = {"id": name or f"{path.name}:{row.line}", "frac": row.cells.get("frac_coords")}
+            try:
+                crystal = from_record({**fallback, **row.cells})
+                own = formula_of(crystal)
+            except InputError as error:
+                parsed.append(InputRow(row.line, name, shown, None, None, error.message, row.cells))
+                continue
+            if not text:
+                formula_or_error, shown = own, own
+            elif isinstance(formula_or_error, str) and formula_or_error != own:
+                reason = f"formula {text!r}, but the crystal is {own}"
+                parsed.append(InputRow(row.line, name, shown, None, None, reason, row.cells))
+                continue
+        if isinstance(formula_or_error, FormulaError):
+            reason = formula_or_error.message if text else "no formula"
+            parsed.append(InputRow(row.line, name, shown if text else "", None, None, reason, row.cells))
+        else:
+            parsed.append(InputRow(row.line, name, shown, formula_or_error, crystal, "", row.cells))
+    return parsed
+
+
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell).strip()
