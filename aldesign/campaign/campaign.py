@@ -21,8 +21,9 @@ from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.source import Source as YamlSource
 from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, validate
 from aldesign.campaign.state import CampaignState, fold
+from aldesign.campaign.workers import Workers
 from aldesign.errors import RunDirectoryError
-from aldesign.execution import LostWorker, Workers
+from aldesign.execution import LostWorker
 from aldesign.files import atomic_path
 from aldesign.records import Crystal, Prediction, Trial
 
@@ -225,8 +226,7 @@ class Campaign:
     def workers(self) -> Workers:
         """The processes that oracles and relaxations run in, started when first needed."""
         if self._workers is None:
-            section = self.spec.execution
-            self._workers = Workers(section.kind, section.workers, address=section.address)
+            self._workers = Workers(self.spec.execution)
         return self._workers
 
     def _with_crystal(self, trial: Trial) -> Any:
