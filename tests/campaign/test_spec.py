@@ -104,7 +104,7 @@ def test_missing_file_and_empty_file(tmp_path: Path) -> None:
 
 
 def test_override_of_an_unknown_key_is_refused(written) -> None:
-    with pytest.raises(SpecError, match="unknown key 'iteration'.*did you mean 'iterations'"):
+    with pytest.raises(SpecError, match=r"unknown key 'iteration'.*did you mean 'iterations'"):
         read_spec(written(GOOD), ("stop.iteration=4",))
     with pytest.raises(SpecError, match="not KEY=VALUE"):
         read_spec(written(GOOD), ("stop.iterations",))
