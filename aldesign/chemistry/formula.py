@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import gcd
 
 import numpy as np
 
-from aldesign.chemistry.elements import ELECTRONEGATIVITY, SYMBOLS
-from aldesign.chemistry.parsing import ORDER, TOLERANCE, read_many, scan
+from aldesign.chemistry.elements import SYMBOLS
+from aldesign.chemistry.parsing import ORDER, TOLERANCE, scan
+from aldesign.chemistry.reading import read_many, tabulate
+from aldesign.chemistry.spelling import spell, spell_many
 from aldesign.errors import FormulaError
 
-# A polyanion is bracketed where its two elements differ by less than this (pymatgen, Composition.reduced_formula).
-_POLYANION_DIFFERENCE = 1.65
-# Peroxides and diatomic molecules keep their molecular size (pymatgen, Composition.special_formulas).
-_MOLECULES = {
-    **{metal + "O": f"{metal}2O2" for metal in ("Li", "Na", "K", "H", "Cs", "Rb")},
-    **{element: element + "2" for element in ("O", "N", "F", "Cl", "H")},
-}
-_NEGATIVITY: list[float] = ELECTRONEGATIVITY.tolist()
 _PLACE: list[int] = ORDER.tolist()
 
 
@@ -44,6 +37,20 @@ class Compositions:
         index = rows if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
         return Compositions(self.numbers[index], self.amounts[index])
 
+    @classmethod
+    def from_entries(cls, rows: np.ndarray, numbers: np.ndarray, amounts: np.ndarray, n: int) -> Compositions:
+        """Return the n compositions that m entries make up, elements of a row being added and put in order.
+
+        Args:
+            rows: Row of each entry, integers (m,).
+            numbers: Atomic number of each entry, integers (m,).
+            amounts: Amount of each entry, (m,).
+            n: Number of rows; one without entries is empty.
+
+        """
+        entries = np.asarray(rows, np.int64), np.asarray(numbers, np.int16), np.asarray(amounts, np.float64)
+        return cls(*tabulate(*entries, n))
+
     def n_elements(self) -> np.ndarray:
         """Return the number of distinct elements, int64 (n,)."""
         return np.asarray(np.count_nonzero(self.numbers, axis=1))
@@ -66,8 +73,7 @@ class Compositions:
 
     def formulas(self) -> list[str]:
         """Return the canonical formula of each row; the empty text for an empty row."""
-        rows = zip(self.numbers.tolist(), self.amounts.tolist(), self.n_elements().tolist(), strict=True)
-        return [_spell(z[:count], amounts[:count]) for z, amounts, count in rows]
+        return spell_many(self.numbers, self.amounts)
 
 
 def parse_many(formulas: Sequence[str]) -> tuple[Compositions, list[str | None]]:
@@ -143,34 +149,4 @@ def reduced(numbers: Sequence[int] | np.ndarray, amounts: Sequence[float] | np.n
     if not total:
         raise FormulaError("a composition without atoms has no formula")
     order = sorted(total, key=_PLACE.__getitem__)
-    return _spell(order, [total[z] for z in order])
-
-
-def _spell(numbers: list[int], amounts: list[float]) -> str:
-    """Return the canonical formula of elements already in canonical order, each once."""
-    counts = [round(amount) for amount in amounts]
-    if any(abs(amount - count) >= TOLERANCE for amount, count in zip(amounts, counts, strict=True)):
-        return "".join([f"{SYMBOLS[z]}{_decimal(a)}" for z, a in zip(numbers, amounts, strict=True)])
-    factor = gcd(*counts)
-    if factor > 1:
-        counts = [count // factor for count in counts]
-    tail = ""
-    if len(numbers) >= 3 and _NEGATIVITY[numbers[-1]] - _NEGATIVITY[numbers[-2]] < _POLYANION_DIFFERENCE:
-        units = gcd(counts[-2], counts[-1])
-        if units > 1:
-            tail = f"({_spell_counts(numbers[-2:], [count // units for count in counts[-2:]])}){units}"
-            numbers, counts = numbers[:-2], counts[:-2]
-    spelled = _spell_counts(numbers, counts) + tail
-    return _MOLECULES.get(spelled, spelled)
-
-
-def _spell_counts(numbers: list[int], counts: list[int]) -> str:
-    return "".join(
-        [SYMBOLS[z] if count == 1 else f"{SYMBOLS[z]}{count}" for z, count in zip(numbers, counts, strict=True)]
-    )
-
-
-def _decimal(amount: float) -> str:
-    """Return an amount as pymatgen writes it: whole where it is within the tolerance, else eight decimals."""
-    whole = round(amount)
-    return str(whole if abs(amount - whole) <= TOLERANCE else round(amount, 8))
+    return spell(order, [total[z] for z in order])

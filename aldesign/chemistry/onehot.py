@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from aldesign.chemistry.elements import ALPHABET, NUMBER, PETTIFOR, SYMBOLS
-from aldesign.chemistry.formula import Compositions, reduced
-from aldesign.chemistry.parsing import TOLERANCE
+from aldesign.chemistry.formula import Compositions
+from aldesign.chemistry.spelling import reduced_counts
 from aldesign.errors import FormulaError
 
 MAX_COUNT = 20
@@ -18,23 +18,9 @@ N_ROWS = len(ALPHABET)
 _NUMBERS = np.array([NUMBER[symbol] for symbol in ALPHABET], dtype=np.int16)
 
 
-def counts(compositions: Compositions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the counts of n compositions without their common divisor.
-
-    Returns:
-        Counts int64 (n, k), zero-padded as `compositions.numbers` is, and a mask (n,) of the rows whose amounts are
-        all whole; counts of other rows are rounded and must not be used.
-
-    """
-    rounded = np.rint(compositions.amounts).astype(np.int64)
-    whole = (np.abs(compositions.amounts - rounded) < TOLERANCE).all(axis=1)
-    divisor = np.gcd.reduce(rounded, axis=1)
-    return rounded // np.maximum(divisor, 1)[:, None], whole
-
-
 def refusals(compositions: Compositions, max_count: int = MAX_COUNT) -> list[str | None]:
     """Return, for each composition, None or why it has no one-hot matrix."""
-    units, whole = counts(compositions)
+    units, whole = reduced_counts(compositions.amounts)
     largest, empty = units.max(axis=1, initial=0), compositions.n_elements() == 0
     foreign = np.asarray((compositions.numbers > N_ROWS).any(axis=1))
     reasons: list[str | None] = [None] * len(compositions)
@@ -64,7 +50,7 @@ def indices(compositions: Compositions, max_count: int = MAX_COUNT) -> np.ndarra
         if reason is not None:
             name = compositions[i : i + 1].formulas()[0]
             raise FormulaError(f"{name or 'an empty composition'} has no one-hot matrix: {reason}")
-    units, _ = counts(compositions)
+    units, _ = reduced_counts(compositions.amounts)
     table = np.zeros((len(compositions), N_ROWS), dtype=np.int8)
     row, column = np.nonzero(compositions.numbers)
     table[row, PETTIFOR[compositions.numbers[row, column]]] = units[row, column]
@@ -87,10 +73,13 @@ def encode(compositions: Compositions, max_count: int = MAX_COUNT, dtype: DTypeL
     return matrices
 
 
+def compositions_of(table: np.ndarray) -> Compositions:
+    """Return the compositions that rows of counts (n, 103) stand for; a row of zeros is an empty one."""
+    counts = np.asarray(table)
+    row, element = np.nonzero(counts)
+    return Compositions.from_entries(row, _NUMBERS[element], counts[row, element], len(counts))
+
+
 def decode_indices(table: np.ndarray) -> list[str | None]:
     """Return the canonical formula of each row of counts (n, 103); None where all are zero."""
-    formulas: list[str | None] = []
-    for row in np.asarray(table):
-        (present,) = np.nonzero(row)
-        formulas.append(reduced(_NUMBERS[present], row[present]) if len(present) else None)
-    return formulas
+    return [formula or None for formula in compositions_of(table).formulas()]

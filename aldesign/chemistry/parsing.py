@@ -1,9 +1,8 @@
-"""Reading formulas: an exact scanner that explains every mistake, and an array reader for the well-formed many."""
+"""Reading one formula exactly, and saying what is wrong with it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -115,31 +114,3 @@ def scan(text: object) -> dict[int, float]:
 def _merge(into: dict[int, float], more: dict[int, float]) -> None:
     for z, amount in more.items():
         into[z] = into.get(z, 0.0) + amount
-
-
-def read_many(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
-    """Return atomic numbers, amounts and errors of n formulas.
-
-    Returns:
-        Numbers (n, k) int16 and amounts (n, k) float64, zero-padded, each row in canonical order; and for each
-        formula None or what is wrong with it, its row being zero.
-
-    """
-    rows: list[list[tuple[int, float]]] = []
-    errors: list[str | None] = []
-    for text in texts:
-        try:
-            found = scan(text)
-        except FormulaError as error:
-            rows.append([])
-            errors.append(str(error))
-        else:
-            rows.append(sorted(found.items(), key=lambda pair: ORDER[pair[0]]))
-            errors.append(None)
-    width = max((len(row) for row in rows), default=1) or 1
-    numbers = np.zeros((len(rows), width), dtype=np.int16)
-    amounts = np.zeros((len(rows), width))
-    for i, row in enumerate(rows):
-        for j, (z, amount) in enumerate(row):
-            numbers[i, j], amounts[i, j] = z, amount
-    return numbers, amounts, errors
