@@ -52,6 +52,8 @@ def _tell_one(campaign: Campaign, row: Mapping[str, str], name: str) -> str:
     if known is not None and known.prediction is not None:
         raise ValueError(f"{formula} was measured before, as trial {known.number}: {known.prediction.value} eV")
     open_ = next((t for t in trials if t.state is not TrialState.REJECTED), None)
+    if open_ is not None and open_.state is TrialState.FAILED and not prediction.ok:
+        raise ValueError(f"{formula} has failed before, as trial {open_.number}")
     if open_ is not None:
         campaign.record("answered", {"trial": open_.number, "prediction": prediction_to_json(prediction)})
         return "answered" if prediction.ok else "failed"
