@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -71,6 +71,36 @@ class TrainingHistory:
     best_epoch: int
     seconds: float
     stopped: str
+
+
+class Minibatches(Generic[Batch]):
+    """The rows 0 to n - 1 in random order, cut into batches that are made when they are needed.
+
+    Args:
+        n: Number of rows.
+        size: Rows in a batch; the last one of an epoch may have fewer, and is left out below half of it.
+        rng: Source of the order, passed on to `make`.
+        make: Takes row numbers, int64 (at most `size`,), and the source of randomness; returns the batch.
+
+    """
+
+    def __init__(
+        self,
+        n: int,
+        size: int,
+        rng: np.random.Generator,
+        make: Callable[[np.ndarray, np.random.Generator], Batch],
+    ) -> None:
+        self.n, self.size, self.rng, self.make = n, size, rng, make
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.n, self.size)
+        return whole + (2 * rest >= self.size or (whole == 0 and rest > 0))
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.rng.permutation(self.n)
+        for i in range(len(self)):
+            yield self.make(order[i * self.size : (i + 1) * self.size], self.rng)
 
 
 def learning_rate(plan: TrainingPlan, done: float) -> float:
