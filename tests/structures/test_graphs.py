@@ -24,15 +24,15 @@ def random_crystal(seed):
     n = int(rng.integers(1, 9))
     while True:
         lattice = (*rng.uniform(3, 8, 3), *rng.uniform(50, 130, 3))
+        # coordinates outside the cell, as files have them
+        species, frac = tuple(rng.choice(["Li", "O", "Ti", "Sr"], n).tolist()), rng.uniform(-1.5, 1.5, (n, 3))
         try:
-            matrix = lattice_matrix(lattice)
+            roomy = abs(np.linalg.det(lattice_matrix(lattice))) > 15 * n
         except StructureError:
             continue
-        if abs(np.linalg.det(matrix)) > 15 * n:
-            break
-    species = tuple(rng.choice(["Li", "O", "Ti", "Sr"], n).tolist())
-    # coordinates outside the cell, as files have them; no two atoms nearer than 0.3 Å for these seeds
-    return Crystal(f"random-{seed}", lattice, species, rng.uniform(-1.5, 1.5, (n, 3)))
+        crystal = Crystal(f"random-{seed}", lattice, species, frac)
+        if roomy and as_structure(crystal).is_valid(tol=0.4):
+            return crystal
 
 
 def as_structure(crystal):
