@@ -52,6 +52,7 @@ class DenseOracle(NetworkOracle):
     defaults: ClassVar[Mapping[str, Any]] = {
         **NetworkOracle.defaults,
         "members": 4,
+        "epochs": 24,
         "hidden": 256,
         "dropout": 0.1,
     }
