@@ -208,3 +208,15 @@ def parse_rows(path: Path, rows: Sequence[RawRow], formula: str | None, id_colum
 
 def _text(cell: object) -> str:
     return "" if cell is None else str(cell).strip()
+
+
+def parse_texts(texts: Sequence[str]) -> list[InputRow]:
+    """Return rows for formulas that were given by hand; one that cannot be read carries its error."""
+    from aldesign.chemistry.formula import canonical_many
+
+    return [
+        InputRow(0, None, text, None, error=found.message)
+        if isinstance(found, FormulaError)
+        else InputRow(0, None, text, found)
+        for text, found in zip(texts, canonical_many(list(texts)), strict=True)
+    ]

@@ -1,0 +1,136 @@
+"""``aldesign data``: tables to learn from. Only ``mp`` and ``matbench`` use the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aldesign.cli.output import (
+    FormulaColumn,
+    Json,
+    Quiet,
+    ValueColumn,
+    note,
+    print_json,
+    print_records,
+    print_rows,
+    progress,
+    report_bad,
+)
+
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for labels.csv, structures.jsonl.gz, card.json.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(name="data", help="Fetch, list and describe tables.", no_args_is_help=True)
+    for command in (mp, matbench, builtin, describe):
+        group.command()(command)
+    app.add_typer(group)
+
+
+def mp(
+    out: Out,
+    elements: Annotated[str | None, typer.Option(help="Only entries that hold all of these, e.g. Li,O.")] = None,
+    max_elements: Annotated[int | None, typer.Option(min=1, help="At most so many elements.")] = None,
+    max_e_above_hull: Annotated[float | None, typer.Option(min=0.0, help="eV/atom.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many entries, for a trial.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Download gaps and crystals of the Materials Project; the key is read from MP_API_KEY."""
+    from aldesign.datasets.mp import Query, fetch_materials_project
+
+    query = Query(
+        tuple(word.strip() for word in (elements or "").split(",") if word.strip()),
+        max_elements,
+        max_e_above_hull,
+        limit,
+    )
+    card = fetch_materials_project(out, query, progress=progress(quiet))
+    if as_json:
+        print_json(card)
+    else:
+        note(f"{card['rows']} compounds, database {card['database_version']}: {out / 'labels.csv'}")
+
+
+def matbench(
+    out: Out,
+    name: Annotated[
+        Literal["matbench_expt_gap", "matbench_mp_gap"], typer.Option(help="Which table.")
+    ] = "matbench_expt_gap",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Download a Matbench table of band gaps through matminer's loader."""
+    from aldesign.datasets.matbench import fetch_matbench
+
+    card = fetch_matbench(out, name, progress=progress(quiet))
+    if as_json:
+        print_json(card)
+    else:
+        note(f"{card['rows']} rows of {name}: {out / 'labels.csv'}")
+
+
+def builtin(
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="The CSV; default standard output.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the built-in compounds; they carry no gaps, which an oracle gives them."""
+    from aldesign.datasets.builtin import builtin_crystals
+
+    rows = [(formula, crystal.id) for formula, crystal in builtin_crystals().items()]
+    if output is not None:
+        from aldesign.files import write_csv
+
+        write_csv(output, ("formula", "structure_id"), rows)
+        note(f"{len(rows)} compounds: {output}")
+    elif as_json:
+        print_json([{"formula": formula, "structure_id": name} for formula, name in rows])
+    else:
+        print_rows(("formula", "structure_id"), rows)
+
+
+def describe(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A table of formulas and labels.")],
+    target: Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")] = "band_gap",
+    negative: Annotated[
+        Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")
+    ] = "reject",
+    formula_column: FormulaColumn = None,
+    value_column: ValueColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Say how a table is understood: columns, usable rows, refused rows with reasons, range, elements."""
+    import numpy as np
+
+    from aldesign.chemistry.elements import SYMBOLS
+    from aldesign.chemistry.formula import compositions
+    from aldesign.datasets.table import read_table
+
+    table = read_table(source, formula_column, value_column, negative=negative, target=target)
+    values = np.array([row.value for row in table.rows])
+    parsed = compositions([row.formula for row in table.rows])
+    present = np.unique(parsed.numbers[parsed.numbers > 0])
+    facts: dict[str, object] = {
+        "rows": len(table.rows),
+        "refused": len(table.bad),
+        "unit": table.unit,
+        "least": float(values.min()),
+        "median": float(np.median(values)),
+        "greatest": float(values.max()),
+        "zero": int((values == 0).sum()),
+        "elements": len(present),
+        "most_elements_in_a_formula": int(parsed.n_elements().max()),
+        "with_crystal": sum(row.crystal is not None for row in table.rows),
+        "notes": list(table.notes),
+    }
+    if as_json:
+        bad = [{"line": row.line, "text": row.text, "reason": row.reason} for row in table.bad]
+        print_json(facts | {"element_list": [SYMBOLS[z] for z in present], "refused_rows": bad})
+        return
+    facts["notes"] = "; ".join(table.notes)
+    print_records([{"fact": key, "value": value} for key, value in facts.items()], as_json=False, title=str(source))
+    report_bad(table.bad)

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from aldesign.errors import InputError
+
+OracleName = Annotated[str, typer.Option("--oracle", metavar="NAME", help="One of `aldesign list oracles`.")]
+LoadOptions = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="Passed to the oracle, e.g. path=table.csv; repeatable."),
+]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
+Threads = Annotated[int, typer.Option(min=1, help="Processor threads; results may depend on it in the last digits.")]
+
+
+def parse_options(texts: list[str] | None) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` words as a dictionary; values are read as YAML scalars.
+
+    Raises:
+        InputError: A word has no ``=``, or its value is not YAML.
+
+    """
+    found: dict[str, Any] = {}
+    for text in texts or []:
+        key, sign, value = text.partition("=")
+        if not sign or not key.strip():
+            raise InputError(f"--option {text!r} is not KEY=VALUE", "e.g. --option hidden=128")
+        import yaml
+
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--option {text!r}: the value is not YAML: {error}", "quote it") from error
+    return found

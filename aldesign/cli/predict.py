@@ -1,0 +1,114 @@
+"""``aldesign predict``: one line for a number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aldesign.cli.options import LoadOptions, OracleName, parse_options
+from aldesign.cli.output import FormulaColumn, Json, note, print_json, print_rows
+from aldesign.errors import InputError
+
+if TYPE_CHECKING:
+    from aldesign.predict import PredictedRow
+    from aldesign.protocols import Oracle
+
+_FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".cif", ".gz")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(predict)
+
+
+def predict(
+    formulas: Annotated[
+        list[str] | None, typer.Argument(metavar="[FORMULA]...", help="Formulas in any spelling.")
+    ] = None,
+    oracle: OracleName = "random_forest",
+    model: Annotated[Path | None, typer.Option(metavar="DIR", help="Weights of `train`; default the shipped.")] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option("--input", metavar="FILE", help="CSV, text, JSON (lines) with crystals, CIFs; repeatable."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV, or JSON where it ends in .json.")] = None,
+    formula_column: FormulaColumn = None,
+    options: LoadOptions = None,
+    as_json: Json = False,
+) -> None:
+    """Predict a property of formulas or crystals, with its uncertainty."""
+    texts, files = list(formulas or []), list(source or [])
+    if files:
+        # The shell turns `--input *.cif` into one input and many arguments.
+        files += [Path(text) for text in texts if text.lower().endswith(_FILES) and Path(text).exists()]
+        texts = [text for text in texts if Path(text) not in files]
+    if bool(texts) == bool(files):
+        raise InputError(
+            "both formulas and --input were given" if texts else "nothing to predict was given",
+            "give formulas, or --input FILE",
+        )
+    for file in files:
+        if not file.exists():
+            raise InputError(f"there is no file {file}", "check the path given to --input")
+    from aldesign.registry import load_oracle
+
+    loaded = load_oracle(oracle, model, **parse_options(options))
+    rows, header = _rows(loaded, texts, files, formula_column)
+    _deliver(rows, header, output, as_json)
+
+
+def _rows(
+    oracle: Oracle, texts: list[str], files: list[Path], column: str | None
+) -> tuple[Iterator[PredictedRow], tuple[str, ...]]:
+    from contextlib import ExitStack
+    from dataclasses import replace
+
+    from aldesign.datasets.formulas import read_formulas
+    from aldesign.predict import header, predict_formulas, predict_rows
+
+    if texts:
+        return iter(predict_formulas(oracle, texts)), header(False)
+    stack = ExitStack()
+    opened = [stack.enter_context(read_formulas(file, column)) for file in files]
+    ids = any(file.has_ids for file in opened)
+
+    def stream() -> Iterator[PredictedRow]:
+        with stack:
+            for file in opened:
+                yield from predict_rows(oracle, (replace(r, id=r.id or "") if ids else r for r in file.rows))
+
+    return stream(), header(ids)
+
+
+def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path | None, as_json: bool) -> None:
+    counts = {"rows": 0, "errors": 0}
+    first_error: list[str] = []
+
+    def counted() -> Iterator[PredictedRow]:
+        for row in rows:
+            counts["rows"] += 1
+            if not row.prediction.ok:
+                counts["errors"] += 1
+                first_error.append(f"{row.formula!r}: {row.prediction.error}") if not first_error else None
+            yield row
+
+    if output is None:
+        if as_json:
+            print_json([row.record() for row in counted()])
+        else:
+            print_rows(header, (row.cells() for row in counted()))
+    else:
+        from aldesign.files import write_csv, write_json
+
+        if as_json or output.suffix == ".json":
+            write_json(output, [row.record() for row in counted()])
+        else:
+            write_csv(output, header, (row.cells() for row in counted()))
+        note(f"{counts['rows']} rows, {counts['errors']} without a value: {output}")
+    if counts["rows"] == 0:
+        raise InputError("the input has no rows", "give at least one formula")
+    if counts["errors"] == counts["rows"]:
+        raise InputError(f"no row has a value; the first: {first_error[0]}", "see the column `error`")

@@ -1,0 +1,173 @@
+"""``aldesign structures``: a crystal for each formula, by substitution into the nearest template."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aldesign.cli.output import FormulaColumn, Json, Quiet, note, print_json, progress
+from aldesign.errors import InputError, StructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aldesign.datasets.formulas import InputRow
+    from aldesign.structures.templates import TemplateLibrary
+
+COLUMNS = (
+    "formula",
+    "template_id",
+    "template_formula",
+    "emd",
+    "cif",
+    "formation_energy_per_atom",
+    "e_above_hull",
+    "relaxed",
+    "reason",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(structures)
+
+
+def structures(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for structures.csv and the CIFs.")],
+    formulas: Annotated[
+        list[str] | None, typer.Argument(metavar="[FORMULA]...", help="Formulas in any spelling.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option("--input", metavar="FILE", help="CSV, text or JSON lines.")] = None,
+    templates: Annotated[
+        str,
+        typer.Option(metavar="aflow|FILE|FOLDER", help="JSON lines of crystals, a folder of CIFs, or of `data mp`."),
+    ] = "aflow",
+    max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 10.0,
+    tries: Annotated[int, typer.Option(min=1, help="How many templates to try, nearest first.")] = 5,
+    relax: Annotated[
+        bool, typer.Option(help="Relax by CHGNet; without it the energy is that of the cell as made.")
+    ] = True,
+    steps: Annotated[int, typer.Option(min=1, help="Relaxation steps at most.")] = 100,
+    energy: Annotated[bool, typer.Option(help="Compute formation energies by CHGNet.")] = True,
+    formula_column: FormulaColumn = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Build a crystal for each formula, with its formation energy, as CIFs and a table."""
+    from aldesign.datasets.formulas import FormulaFile, read_formulas
+    from aldesign.files import write_csv
+    from aldesign.structures.templates import TemplateLibrary
+
+    if bool(formulas) == bool(source):
+        raise InputError("give either formulas or --input FILE", "e.g. aldesign structures NaCl --out crystals")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file", "give a folder")
+    file = (
+        read_formulas(source, formula_column)
+        if source is not None
+        else FormulaFile(_given(formulas or []), has_ids=False)
+    )
+    if templates == "aflow":
+        library = TemplateLibrary.from_aflow()
+    else:
+        if not Path(templates).exists():
+            raise InputError(f"there are no templates at {templates}", "allowed: aflow, a file or a folder")
+        library = TemplateLibrary.from_path(Path(templates))
+    maker = _Maker(library, out, max_emd, tries, relax, steps, energy)
+    say = progress(quiet)
+    records: list[dict[str, object]] = []
+    with file:
+        for row in file.rows:
+            record = maker.make(row)
+            records.append({"id": row.id or "", **record} if file.has_ids else record)
+            if say is not None:
+                say(f"{len(records)}: {record['formula']}: {record['cif'] or record['reason']}")
+    if not records:
+        raise InputError("the input has no rows", "give at least one formula")
+    header = ("id", *COLUMNS) if file.has_ids else COLUMNS
+    write_csv(out / "structures.csv", header, ([_cell(value) for value in record.values()] for record in records))
+    made = sum(record["cif"] is not None for record in records)
+    if as_json:
+        print_json(records)
+    note(f"{made} of {len(records)} formulas have a crystal: {out / 'structures.csv'}")
+
+
+def _given(texts: list[str]) -> Iterator[InputRow]:
+    from aldesign.datasets.formulas import parse_texts
+
+    return iter(parse_texts(texts))
+
+
+class _Maker:
+    """Makes the row of one formula; equal formulas are made once."""
+
+    def __init__(
+        self, library: TemplateLibrary, out: Path, max_emd: float, tries: int, relax: bool, steps: int, energy: bool
+    ) -> None:
+        self._library = library
+        self._out = out
+        self._max_emd = max_emd
+        self._tries = tries
+        self._relax = relax
+        self._steps = steps
+        self._energy = energy
+        self._done: dict[str, dict[str, object]] = {}
+
+    def make(self, row: InputRow) -> dict[str, object]:
+        """Return the row of `structures.csv`, its CIF written."""
+        if row.formula is None:
+            return {**_blank(row.text), "reason": row.error}
+        if row.formula not in self._done:
+            self._done[row.formula] = self._new(row.formula)
+        return self._done[row.formula]
+
+    def _new(self, formula: str) -> dict[str, object]:
+        from aldesign.structures.assign import assign
+        from aldesign.structures.cif import write_cif
+
+        record = _blank(formula)
+        match = assign(formula, self._library, self._max_emd, self._tries)
+        if match.crystal is None:
+            return {**record, "reason": match.reason}
+        record |= {
+            "template_id": match.template_id,
+            "template_formula": match.template_formula,
+            "emd": None if match.emd is None else round(match.emd, 4),
+        }
+        crystal, relaxed, notes = match.crystal, False, list(match.warnings)
+        if self._energy:
+            from aldesign.structures.energy import evaluate_one
+
+            found = evaluate_one(crystal, relax=self._relax, steps=self._steps)
+            if found.error:
+                notes.append(f"no energy: {found.error}")
+            else:
+                crystal, relaxed = found.crystal, found.relaxed
+                value = found.formation_energy_ev_per_atom
+                record["formation_energy_per_atom"] = None if value is None else round(value, 4)
+                if relaxed and not found.converged:
+                    notes.append(f"relaxation did not converge in {self._steps} steps")
+        name = f"{re.sub(r'[^A-Za-z0-9.()]', '_', formula)}.cif"
+        provenance = {
+            "formula": formula,
+            "template": f"{match.template_id} ({match.template_formula})",
+            "emd": record["emd"],
+            "relaxed": "CHGNet" if relaxed else "no",
+            "formation_energy_ev_per_atom": record["formation_energy_per_atom"],
+        }
+        try:
+            write_cif(crystal, self._out / name, provenance)
+        except StructureError as error:
+            return {**record, "relaxed": relaxed, "reason": error.message}
+        return {**record, "cif": name, "relaxed": relaxed, "reason": "; ".join(notes)}
+
+
+def _blank(formula: str) -> dict[str, object]:
+    return {**dict.fromkeys(COLUMNS), "formula": formula, "relaxed": False, "reason": ""}
+
+
+def _cell(value: object) -> object:
+    return str(value).lower() if isinstance(value, bool) else value

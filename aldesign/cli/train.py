@@ -1,0 +1,113 @@
+"""``aldesign train``: one's own weights from one's own table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from aldesign.cli.options import LoadOptions, OracleName, Seed, Threads, parse_options
+from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, progress, report_table
+
+GENERATIVE = ("autoencoder", "gan")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(train)
+
+
+def train(
+    oracle: OracleName,
+    data: Annotated[Path, typer.Option(metavar="FILE", help="Table of formulas (or crystals) and labels.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for weights and card.")],
+    structures: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
+    ] = None,
+    target: Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")] = "band_gap",
+    level: Annotated[str, typer.Option(help="Level of theory of rows that state none.")] = "PBE",
+    negative: Annotated[
+        Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")
+    ] = "reject",
+    seed: Seed = 0,
+    validation_fraction: Annotated[float, typer.Option(help="Share of formulas for early stopping.")] = 0.1,
+    options: LoadOptions = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for networks.")] = None,
+    threads: Threads = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace finished weights in DIR.")] = False,
+    formula_column: FormulaColumn = None,
+    value_column: ValueColumn = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train an oracle, the autoencoder or the generator; interrupted work goes on when started again."""
+    from aldesign.fitting import refuse_finished, train_oracle
+
+    refuse_finished(out, force)
+    if oracle in GENERATIVE:
+        metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
+    else:
+        from aldesign.cli.tables import read_labelled
+        from aldesign.learning.threads import pin_threads
+
+        pin_threads(threads)
+        chosen = parse_options(options) | ({"epochs": epochs} if epochs else {})
+        if target != "band_gap":
+            chosen["property"] = target
+        table = read_labelled(oracle, data, structures, target, level, negative, formula_column, value_column)
+        if not quiet:
+            report_table(table)
+        card = train_oracle(
+            oracle,
+            table,
+            out,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            options=chosen,
+            force=force,
+            progress=progress(quiet),
+        )
+        metrics = dict(card.training.get("metrics", {}))
+    if as_json:
+        print_json({"model": oracle, "out": str(out), "metrics": metrics})
+        return
+    note(f"written to {out}")
+    for part, found in metrics.items():
+        shown = ", ".join(f"{k} {v}" for k, v in found.items()) if isinstance(found, dict) else found
+        typer.echo(f"{part}: {shown}")
+    if oracle not in GENERATIVE:
+        note(f"use it: aldesign predict --oracle {oracle} --model {out} FORMULA")
+
+
+def _train_generative(
+    name: str,
+    data: Path,
+    out: Path,
+    formula_column: str | None,
+    seed: int,
+    epochs: int | None,
+    threads: int,
+    quiet: bool,
+) -> dict[str, object]:
+    from aldesign.datasets.formulas import read_formulas
+    from aldesign.errors import InterruptedRunError
+    from aldesign.learning.threads import pin_threads
+    from aldesign.models.train import train_model
+
+    pin_threads(threads)
+    with read_formulas(data, formula_column) as file:
+        rows = list(file.rows)
+    bad = [row for row in rows if row.formula is None]
+    if bad and not quiet:
+        note(f"{data}: {len(bad)} of {len(rows)} rows left out; the first, line {bad[0].line}: {bad[0].error}")
+    formulas = [row.formula for row in rows if row.formula is not None]
+    try:
+        return dict(
+            train_model(name, formulas, out, seed=seed, epochs=epochs, progress=progress(quiet), origin=data.name)
+        )
+    except KeyboardInterrupt as error:
+        kept = f"what was learnt so far is in {out / 'checkpoint'}" if (out / "checkpoint").is_dir() else "nothing kept"
+        raise InterruptedRunError(
+            f"training was interrupted; {kept}", "give the same command again to go on"
+        ) from error
