@@ -115,7 +115,7 @@ def test_loss_is_the_absolute_error_and_a_laplace_likelihood_of_the_scale():
     likelihood = -laplace.log_prob(target).mean() - math.log(math.sqrt(2))
     expected = likelihood + (output[:, 0] - target).abs().mean()
     found = location_scale_loss(output, target)
-    assert float(found) == pytest.approx(float(expected))
+    assert found.item() == pytest.approx(expected.item())
     gradients = [torch.autograd.grad(f, output)[0] for f in (found, expected)]
     torch.testing.assert_close(*gradients)
 

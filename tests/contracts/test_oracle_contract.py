@@ -1,0 +1,175 @@
+"""Every installed oracle keeps the contract, and the suite notices those that do not."""
+
+from dataclasses import replace
+
+import pytest
+
+from aldesign.errors import CheckpointError, OracleError
+from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
+from aldesign.registry import load_oracle, oracle_entries
+from aldesign.testing import check_oracle, example_candidates
+
+
+def load_or_skip(name, options):
+    try:
+        return load_oracle(name, **options)
+    except (OracleError, CheckpointError) as error:
+        if "holds no card.json" in str(error) or "cannot be imported" in str(error):
+            pytest.skip(f"{name} is not shipped yet: {error}")
+        raise
+
+
+@pytest.mark.parametrize("name", sorted(oracle_entries()))
+def test_installed_oracle(name, tmp_path):
+    options = {}
+    if name == "lookup":
+        path = tmp_path / "gaps.csv"
+        path.write_text("formula,band_gap\nNaCl,5.0\nMgO,4.5\nGaAs,0.2\nZnS,2.0\n", encoding="utf-8")
+        options = {"path": str(path)}
+    check_oracle(load_or_skip(name, options), name=name, options=options)
+
+
+CARD = OracleCard(OracleIdentity("toy", "1"))
+
+
+class Toy:
+    """A well-behaved oracle: the gap is the length of the formula."""
+
+    card = CARD
+
+    def predict(self, candidates):
+        return [self.one(c) for c in candidates]
+
+    def one(self, candidate):
+        if not candidate.formula.isalnum() or "x" in candidate.formula:
+            return Prediction.failed(self.card, "no formula")
+        return Prediction(float(len(candidate.formula)), 0.1, "eV", self.card.identity, "PBE", True)
+
+
+class Short(Toy):
+    def predict(self, candidates):
+        return super().predict(candidates)[:-1]
+
+
+class Brittle(Toy):
+    def one(self, candidate):
+        answer = super().one(candidate)
+        if not answer.ok:
+            raise ValueError(answer.error)
+        return answer
+
+
+class Forgiving(Toy):
+    def one(self, candidate):
+        return Prediction(0.0, None, "eV", self.card.identity, "PBE")
+
+
+class Hartree(Toy):
+    def one(self, candidate):
+        return replace(super().one(candidate), unit="Ha")
+
+
+class Stranger(Toy):
+    def one(self, candidate):
+        return replace(super().one(candidate), oracle=OracleIdentity("other", "1"))
+
+
+class Negative(Toy):
+    def one(self, candidate):
+        answer = super().one(candidate)
+        return replace(answer, std=-0.1) if answer.ok else answer
+
+
+class Silent(Toy):
+    def one(self, candidate):
+        return replace(super().one(candidate), value=None, std=None, error="")
+
+
+class Crowd(Toy):
+    def predict(self, candidates):
+        shift = 1e-3 * len(candidates)
+        return [replace(a, value=a.value + shift) if a.ok else a for a in super().predict(candidates)]
+
+
+class Moody(Toy):
+    def __init__(self):
+        self.calls = 0
+
+    def predict(self, candidates):
+        self.calls += 1
+        shift = 0.01 * self.calls
+        return [replace(a, value=a.value + shift) if a.ok else a for a in super().predict(candidates)]
+
+
+class Sorted(Toy):
+    def predict(self, candidates):
+        return super().predict(sorted(candidates, key=lambda c: c.formula))
+
+
+class Overreaching(Toy):
+    card = replace(CARD, answers="tell")
+
+
+class Unknown(Toy):
+    card = replace(CARD, property="hardness")
+
+
+class Greedy(Toy):
+    def predict(self, candidates):
+        import torch
+
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        return super().predict(candidates)
+
+
+def test_a_good_oracle_passes():
+    check_oracle(Toy())
+
+
+@pytest.mark.parametrize(
+    ("oracle", "complaint"),
+    [
+        (Short, "6 candidates gave 5 predictions|must return"),
+        (Brittle, "predict raised ValueError"),
+        (Forgiving, "not answerable"),
+        (Hartree, "unit 'Ha'"),
+        (Stranger, "signed by"),
+        (Negative, "std -0.1"),
+        (Silent, "exactly one of value and error"),
+        (Crowd, "asked alone"),
+        (Moody, "asked twice"),
+        (Sorted, "asked alone"),
+        (Overreaching, "must not predict"),
+        (Unknown, "card.property is 'hardness'"),
+    ],
+)
+def test_the_suite_notices(oracle, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_oracle(oracle())
+
+
+def test_the_suite_notices_changed_threads():
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        with pytest.raises(AssertionError, match="torch's threads"):
+            check_oracle(Greedy())
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_example_crystals_are_the_compounds():
+    from pymatgen.core import Lattice, Structure
+
+    # nearest-neighbour distances in Å: half the rock-salt edge, sqrt(3)/4 of the diamond edge, sqrt(3)/2 of CsCl's
+    distances = {"NaCl": 2.820, "MgO": 2.106, "GaAs": 2.448, "ZnS": 2.342, "Si": 2.352, "CsCl": 3.571}
+    for candidate in example_candidates():
+        crystal = candidate.crystal
+        structure = Structure(Lattice.from_parameters(*crystal.lattice), crystal.species, crystal.frac)
+        assert structure.composition.reduced_formula == candidate.formula
+        assert structure.get_distance(0, 1) == pytest.approx(distances[candidate.formula], abs=2e-3)
+
+
+def test_own_formulas_and_candidates():
+    check_oracle(Toy(), ["NaCl", "KCl"])
+    check_oracle(Toy(), candidates=[Candidate("NaCl")])
