@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aldesign.chemistry import charges
+from aldesign.chemistry.combinations import best_balanced, nearest_to_neutral
 from aldesign.chemistry.elements import SYMBOLS
 from aldesign.chemistry.formula import Compositions, parse_many
 from aldesign.chemistry.oxidation import Options, StateTable, state_table
@@ -72,9 +73,13 @@ def assess(formulas: Sequence[str] | Compositions, options: Options = _DEFAULT) 
     table = _table(options)
     units = _units(parsed.amounts)
     valid = valid_mask(parsed, options)
+    sizes: list[int] = parsed.n_elements().tolist()
+    rows = zip(parsed.numbers.tolist(), units.tolist(), sizes, valid.tolist(), errors, strict=True)
     return [
-        _unreadable(error) if error is not None else _explain(z[z > 0], count[z > 0], bool(ok), table, options)
-        for z, count, ok, error in zip(parsed.numbers, units, valid, errors, strict=True)
+        _explain(z[:size], count[:size], ok, table, options)
+        if error is None
+        else Assessment(False, False, False, None, "unreadable", error)
+        for z, count, size, ok, error in rows
     ]
 
 
@@ -99,85 +104,35 @@ def _rules(part: Compositions, table: StateTable, options: Options) -> tuple[np.
     return accepted, np.flatnonzero(~accepted & known & whole)
 
 
-def _unreadable(error: str) -> Assessment:
-    return Assessment(False, False, False, None, "unreadable", error)
-
-
-def _explain(numbers: np.ndarray, units: np.ndarray, valid: bool, table: StateTable, options: Options) -> Assessment:
+def _explain(numbers: list[int], units: list[int], valid: bool, table: StateTable, options: Options) -> Assessment:
     symbols = [SYMBOLS[z] for z in numbers]
     if len(symbols) == 1:
         return Assessment(True, True, True, {symbols[0]: 0}, "element", f"{symbols[0]} is an element")
-    alloy = options.include_alloys and bool(table.metal[numbers].all())
+    alloy = options.include_alloys and all(table.metal[z] for z in numbers)
     rule = "alloy" if alloy else ""
     accepted = "accepted as an alloy, all its elements being metals; " if alloy else ""
     if missing := [symbol for symbol, z in zip(symbols, numbers, strict=True) if not table.states[z]]:
         has = "has" if len(missing) == 1 else "have"
         reason = f"{accepted}{', '.join(missing)} {has} no known oxidation state"
         return Assessment(valid, False, False, None, rule or "states", reason)
-    if not units.any():
+    if not any(units):
         reason = f"{accepted}every amount is below one, and charges are balanced in whole counts"
         return Assessment(valid, False, False, None, rule or "fractional", reason)
-    by_charge = _combinations(numbers.tolist(), units.tolist(), table, None)
-    if 0 not in by_charge:
-        charge = min(by_charge, key=lambda q: (abs(q), -by_charge[q][0], q))
-        nearest = dict(zip(symbols, by_charge[charge][1], strict=True))
-        reason = f"{accepted}no oxidation states balance: the nearest, {_spelled(nearest)}, leave {charge:+d}"
-        return Assessment(valid, False, False, None, rule or "charge", reason, nearest, charge)
-    best = _best_balanced(numbers, units, table)
-    states = dict(zip(symbols, best or by_charge[0][1], strict=True))
-    if best is not None or not options.use_pauling_test:
-        return Assessment(
-            valid, True, best is not None, states, rule or "neutral", f"{accepted}{_spelled(states)} balance"
-        )
+    if best := best_balanced(numbers, units, table):
+        states = dict(zip(symbols, best, strict=True))
+        return Assessment(valid, True, True, states, rule or "neutral", f"{accepted}{_spelled(states)} balance")
+    charge, chosen = nearest_to_neutral(numbers, units, table)
+    states = dict(zip(symbols, chosen, strict=True))
+    if charge:
+        reason = f"{accepted}no oxidation states balance: the nearest, {_spelled(states)}, leave {charge:+d}"
+        return Assessment(valid, False, False, None, rule or "charge", reason, states, charge)
+    if not options.use_pauling_test:
+        return Assessment(valid, True, False, states, rule or "neutral", f"{accepted}{_spelled(states)} balance")
     reason = f"{accepted}{_spelled(states)} balance, but {_fault(states, numbers, table)}"
     return Assessment(valid, True, False, states, rule or "electronegativity", reason)
 
 
-def _combinations(
-    numbers: list[int], units: list[int], table: StateTable, signs: list[int] | None
-) -> dict[int, tuple[float, tuple[int, ...]]]:
-    """Return, for each total charge that can be reached, the most reported combination and its weight.
-
-    Args:
-        numbers: Atomic numbers, all with known states.
-        units: Atoms of each.
-        table: The allowed states.
-        signs: 1 for an element that may not be an anion, -1 for one that may not be a cation; None leaves all free.
-
-    """
-    reached: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
-    for place, (z, count) in enumerate(zip(numbers, units, strict=True)):
-        further: dict[int, tuple[float, tuple[int, ...]]] = {}
-        options = [
-            (state * count, weight, state)
-            for state, weight in zip(table.states[z], table.weights[z], strict=True)
-            if signs is None or state * signs[place] >= 0
-        ]
-        for charge, (so_far, states) in reached.items():
-            for added, weight, state in options:
-                total = charge + added
-                known = further.get(total)
-                if known is None or so_far + weight > known[0]:
-                    further[total] = (so_far + weight, (*states, state))
-        reached = further
-    return reached
-
-
-def _best_balanced(numbers: np.ndarray, units: np.ndarray, table: StateTable) -> tuple[int, ...] | None:
-    """Return the most reported neutral combination that passes the electronegativity test, if there is one."""
-    negativity = table.negativity[numbers]
-    if np.isnan(negativity).any():
-        return None
-    best: tuple[float, tuple[int, ...]] | None = None
-    for highest_of_cations in np.unique(negativity):
-        signs = np.where(negativity <= highest_of_cations, 1, -1).tolist()
-        found = _combinations(numbers.tolist(), units.tolist(), table, signs).get(0)
-        if found is not None and (best is None or found[0] > best[0]):
-            best = found
-    return None if best is None else best[1]
-
-
-def _fault(states: dict[str, int], numbers: np.ndarray, table: StateTable) -> str:
+def _fault(states: dict[str, int], numbers: list[int], table: StateTable) -> str:
     """Say why neutral `states` fail the electronegativity test."""
     value = {symbol: float(table.negativity[z]) for symbol, z in zip(states, numbers, strict=True)}
     if unknown := [symbol for symbol in states if np.isnan(value[symbol])]:
