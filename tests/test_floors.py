@@ -28,6 +28,7 @@ FLOORS = {
     "aldesign.campaign": 3,
     "aldesign.predict": 3,
     "aldesign.fitting": 3,
+    "aldesign.fitting": 3,
     "aldesign.report": 4,
     "aldesign.cli": 4,
     "aldesign.__main__": 4,

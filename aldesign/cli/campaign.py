@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from aldesign.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from aldesign.campaign.campaign import Campaign
@@ -47,7 +51,7 @@ def run(
 
     spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))
     directory = out or Path("runs") / f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with display(spec, quiet) as listener, Campaign.create(spec, directory, listener) as begun:
+    with resumable(directory), display(spec, quiet) as listener, Campaign.create(spec, directory, listener) as begun:
         reason = begun.run(iterations, _execution(workers))
         _deliver(begun, reason, quiet)
 
@@ -60,7 +64,7 @@ def resume(
     from aldesign.cli.progress import display
 
     _, spec = read_state(directory)
-    with display(spec, quiet) as listener, Campaign.open(directory, listener) as opened:
+    with resumable(directory), display(spec, quiet) as listener, Campaign.open(directory, listener) as opened:
         reason = opened.run(iterations, _execution(workers))
         _deliver(opened, reason, quiet)
 
@@ -87,9 +91,8 @@ def inspect(directory: RunDirectory, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(summarise(state, spec), indent=1))
         return
-    from aldesign.report.tables import ranked_table, set_aside_table, status_table
-
     from aldesign.campaign.ranking import shortlist
+    from aldesign.report.tables import ranked_table, set_aside_table, status_table
 
     _show(status_table(state, spec))
     listed = shortlist(state, spec)
@@ -182,6 +185,17 @@ def tell(
         raise typer.Exit(2)
 
 
+@contextmanager
+def resumable(directory: Path) -> Iterator[None]:
+    """Turn Ctrl-C into an error that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted: every answer so far is in the journal", f"aldesign resume {directory}"
+        ) from None
+
+
 def shipped_or_path(text: str) -> Path:
     """Return the campaign file meant by `text`: a path, or the name of a shipped campaign."""
     from importlib.resources import files
@@ -201,9 +215,8 @@ def _execution(workers: int | None) -> ExecutionSpec | None:
 
 
 def _deliver(campaign: Campaign, reason: str, quiet: bool) -> None:
-    from aldesign.report.html import write_report
-
     from aldesign.campaign.export import export as write
+    from aldesign.report.html import write_report
 
     campaign.announce("exporting")
     done = write(campaign.state, campaign.spec, campaign.directory / "export")
