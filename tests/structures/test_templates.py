@@ -1,0 +1,173 @@
+"""The template library and the assignment of crystals to formulas."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from aldesign.chemistry.distance import emd
+from aldesign.chemistry.formula import compositions
+from aldesign.errors import FormulaError, InputError
+from aldesign.records import Crystal
+from aldesign.structures.assign import assign
+from aldesign.structures.cif import formula_of, to_pymatgen
+from aldesign.structures.templates import TemplateLibrary, amounts_of
+
+
+@pytest.fixture(scope="module")
+def aflow():
+    return TemplateLibrary.from_aflow()
+
+
+def cell(name, a, *sites):
+    species, frac = zip(*sites, strict=True)
+    return Crystal(name, (a,) * 3 + (90.0,) * 3, species, np.array(frac, dtype=float))
+
+
+def caesium_chloride(name, a, first, second):
+    return cell(name, a, (first, (0, 0, 0)), (second, (0.5, 0.5, 0.5)))
+
+
+def test_aflow_entries_are_those_of_pymatgen(aflow):
+    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+    whole = TemplateLibrary.from_aflow(max_sites=1000)
+    assert len(whole) == len(AFLOW_PROTOTYPE_LIBRARY) == 288
+    assert len({crystal.id for crystal in whole.crystals}) == 288
+    assert len(aflow) + aflow.left_out == 288
+    for ours, theirs in list(zip(whole.crystals, AFLOW_PROTOTYPE_LIBRARY, strict=True))[::7]:
+        structure = theirs["snl"].structure
+        assert ours.id.startswith("aflow/" + theirs["tags"]["aflow"])
+        assert to_pymatgen(ours).composition == structure.composition
+        assert to_pymatgen(ours).volume == pytest.approx(structure.volume, rel=1e-6)
+    assert "aflow/AB_cF8_225_a_b" in {crystal.id for crystal in aflow.crystals}
+
+
+def test_digest_depends_on_the_contents_alone(aflow):
+    assert aflow.digest == TemplateLibrary.from_aflow().digest
+    assert aflow.digest != TemplateLibrary(aflow.crystals[:-1]).digest
+    assert len(aflow.digest) == 16
+
+
+@pytest.mark.parametrize(
+    ("formula", "amounts"),
+    [
+        ("SrYF5", (1, 1, 5)),
+        ("Na2Cl2", (1, 1)),
+        ("O2", (1,)),
+        ("Al2O3", (2, 3)),
+        ("Si0.5Ge0.5", ()),
+        ("Fe0.95O", ()),
+    ],
+)
+def test_amounts(formula, amounts):
+    assert amounts_of(formula) == amounts
+
+
+def test_nearest_is_exact_over_the_bucket(aflow):
+    formula = "KMgF3"
+    matches = aflow.nearest(formula, k=10**6, polymorphs=10**6)
+    bucket = [c for c in aflow.crystals if amounts_of(formula_of(c)) == (1, 1, 3)]
+    assert len(matches) == len(bucket)
+    formulas = [match.template_formula for match in matches]
+    expected = emd(compositions(formulas), compositions([formula] * len(formulas)))
+    np.testing.assert_allclose([match.emd for match in matches], expected, atol=1e-8)
+    assert np.all(np.diff([match.emd for match in matches]) >= 0)
+    assert [match.template.id for match in aflow.nearest(formula, k=3, polymorphs=10**6)] == [
+        match.template.id for match in matches[:3]
+    ]
+    assert aflow.nearest(formula, k=5, max_emd=matches[0].emd - 0.1) == []
+
+
+def test_ties_go_to_the_stabler_then_the_smaller_then_the_first_id():
+    doubled = cell("a-large", 6.0, ("Cs", (0, 0, 0)), ("Cs", (0.5,) * 3), ("Cl", (0.5, 0, 0)), ("Cl", (0, 0.5, 0.5)))
+    small, twin = caesium_chloride("b-small", 4.1, "Cs", "Cl"), caesium_chloride("c-small", 4.1, "Cs", "Cl")
+    crystals = [twin, small, doubled]
+    order = [m.template.id for m in TemplateLibrary(crystals).nearest("CsCl", k=3, polymorphs=3)]
+    assert order == ["b-small", "c-small", "a-large"]
+    ranked = TemplateLibrary(crystals, stability={"a-large": 0.0, "c-small": 0.2})
+    assert [m.template.id for m in ranked.nearest("RbCl", k=3, polymorphs=3)] == ["a-large", "c-small", "b-small"]
+    assert [m.template.id for m in ranked.nearest("RbCl", k=3)] == ["a-large", "c-small"]
+
+
+def test_single_elements_have_templates(aflow):
+    assert assign("Si", aflow).crystal is not None
+    assert assign("O2", aflow, max_emd=50).template_formula
+
+
+def test_a_known_crystal_is_found_with_its_space_group(aflow):
+    found = assign("KCl", aflow)
+    assert (found.template_formula, found.space_group, found.space_group_number) == ("NaCl", "Fm-3m", 225)
+    assert found.mapping == {"Na": "K", "Cl": "Cl"}
+    assert found.volume_per_atom == pytest.approx(6.293**3 / 8, rel=0.12)
+    assert found.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "reason"),
+    [
+        ("K2Ca7Br13", {}, "no template with amounts 2:7:13"),
+        ("SrYF5", {}, "nearest template aflow/AB5C_tP7_123_b_ci_a (HoGa5Co) is EMD 24.6 > 10"),
+        ("Fe0.95O", {}, "fractional amounts"),
+        ("SrYF5", {"max_emd": 0.01}, "> 0.01"),
+    ],
+)
+def test_a_formula_without_crystal_says_why(aflow, formula, options, reason):
+    found = assign(formula, aflow, **options)
+    assert found.crystal is None
+    assert reason in found.reason
+
+
+def test_overlapping_templates_are_passed_over_with_a_note():
+    library = TemplateLibrary(
+        [
+            cell("molecule", 5.0, ("H", (0, 0, 0)), ("Cl", (0, 0, 0.25))),
+            caesium_chloride("salt", 4.12, "Cs", "Cl"),
+        ]
+    )
+    found = assign("KBr", library, max_emd=60)
+    assert found.template_id == "salt"
+    only = assign("KBr", TemplateLibrary(library.crystals[:1]), max_emd=200)
+    assert only.crystal is None
+    assert "the only near template was refused: KBr in molecule (HCl)" in only.reason
+
+
+def test_a_text_that_is_no_formula_is_the_callers_mistake(aflow):
+    with pytest.raises(FormulaError):
+        assign("Xx2O", aflow)
+
+
+def test_a_folder_with_labels_prefers_the_stabler_polymorph(tmp_path):
+    rows = [caesium_chloride("high", 4.12, "Cs", "Cl"), caesium_chloride("low", 4.13, "Cs", "Cl")]
+    with gzip.open(tmp_path / "structures.jsonl.gz", "wt") as file:
+        for crystal in rows:
+            record = {"id": crystal.id, "lattice": crystal.lattice, "species": crystal.species}
+            file.write(json.dumps({**record, "frac": crystal.frac.tolist()}) + "\n")
+        file.write("{\n")
+    (tmp_path / "labels.csv").write_text("id,e_above_hull\nhigh,0.1\nlow,0.0\n")
+    library = TemplateLibrary.from_path(tmp_path)
+    assert [bad.line for bad in library.bad] == [3]
+    assert [m.template.id for m in library.nearest("RbCl")] == ["low", "high"]
+
+
+def test_sources_without_crystals_are_refused(tmp_path):
+    (tmp_path / "x.jsonl").write_text("{}\n")
+    with pytest.raises(InputError, match="no crystal could be read"):
+        TemplateLibrary.from_path(tmp_path / "x.jsonl")
+    with pytest.raises(InputError, match="no file"):
+        TemplateLibrary.from_path(tmp_path / "absent.jsonl")
+
+
+@pytest.mark.data
+def test_materials_project_templates(reference_data, tmp_path):
+    part = tmp_path / "part.jsonl"
+    with gzip.open(reference_data / "mp" / "structures.jsonl.gz", "rt") as file:
+        part.write_text("".join(line for line, _ in zip(file, range(3000), strict=False)))
+    library = TemplateLibrary.from_path(part, max_sites=20)
+    assert len(library) + library.left_out == 3000
+    found = assign("RbMgCl3", library, max_emd=20)
+    assert found.crystal is not None
+    assert formula_of(found.crystal) == "RbMgCl3"
