@@ -83,7 +83,9 @@ class Surrogate(Protocol):
 class Screen(Protocol):
     """A cheap test that a candidate must pass before an oracle is paid."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the name by which campaign files and verdicts call it."""
 
     def check(self, formulas: Sequence[str]) -> list[Verdict]:
         """Return one verdict per formula, in order."""
