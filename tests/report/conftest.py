@@ -80,11 +80,11 @@ def build_run(
     with Journal(directory, write=True, create=True) as journal:
         journal.append("created", created(spec, seeds, reason))
         number = 0
-        rows = []
+        begun = []
         for formula, gap, _ in pool[:seeds]:
-            rows.append(Trial(number, 0, Candidate(formula, Source.SEED), TrialState.MEASURED, prediction=answer(gap)))
+            begun.append(Trial(number, 0, Candidate(formula, Source.SEED), TrialState.MEASURED, prediction=answer(gap)))
             number += 1
-        journal.append("proposed", {"iteration": 0, "trials": [trial_to_json(t) for t in rows], **EMPTY})
+        journal.append("proposed", {"iteration": 0, "trials": [trial_to_json(t) for t in begun], **EMPTY})
         journal.append("closed", {"iteration": 0, "seconds": {"measure": 2.5}})
         measured: list[tuple[Trial, float]] = []
         rest = pool[seeds:]
@@ -121,11 +121,15 @@ def build_run(
                 journal.append("closed", {"iteration": iteration, "seconds": {"measure": 0.8}})
         if structures:
             measured.sort(key=lambda item: -item[1])
+            rows = ["rank,formula,trial,cif"]
+            (directory / "export").mkdir()
             for k, (trial, _) in enumerate(measured[:25]):
                 journal.append("structured", structure(trial, k, reason))
                 if k % 4:
-                    (directory / "export").mkdir(exist_ok=True)
-                    (directory / "export" / f"{k}_{trial.candidate.formula}.cif").write_text("data_x\n")
+                    name = f"{len(rows):03d}_{trial.candidate.formula}.cif"
+                    rows.append(f"{len(rows)},{trial.candidate.formula},{trial.number},{name}")
+                    (directory / "export" / name).write_text("data_x\n")
+            (directory / "export" / "candidates.csv").write_text("\n".join(rows) + "\n")
         if stopped and not open_iteration:
             journal.append("stopped", {"reason": stopped})
     return directory
@@ -179,6 +183,5 @@ def structure(trial: Trial, k: int, reason: str) -> dict[str, Any]:
         "formation_energy_ev_per_atom": -2.5 + 0.07 * k,
         "energy_method": "CHGNet",
         "relaxed": True,
-        "cif": f"{k}_{formula}.cif",
     }
     return {"trial": trial.number, "accepted": True, "reason": "", "facts": facts}

@@ -1,0 +1,176 @@
+"""One self-contained HTML page about a campaign; it asks no network for anything."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from aldesign.campaign.ranking import best_first, objective, shortlist, utilities
+from aldesign.campaign.spec import CampaignSpec
+from aldesign.campaign.state import CampaignState, Proposal
+from aldesign.files import atomic_path
+from aldesign.records import Source, TrialState
+from aldesign.report import facts
+from aldesign.report.calibration import LEVELS, Calibration
+from aldesign.report.illustrations import illustrations
+
+PAGE_NAME = "report.html"
+EXPORT_FOLDER = "export"
+MOST_MEASURED, MOST_EXAMPLES, MOST_ASIDE = 200, 4, 200
+_STAGES = ("learn", "propose", "screen", "measure")
+
+
+def write_report(directory: Path, out: Path | None = None) -> Path:
+    """Write the page about the campaign in a run directory, also while it runs.
+
+    Args:
+        directory: The run directory.
+        out: The page; ``report.html`` in the run directory where None. Links to CIFs are relative to it.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunDirectoryError: No run directory, or one of another format.
+
+    """
+    from aldesign.campaign.campaign import read_state
+
+    state, spec = read_state(directory)
+    page = directory / PAGE_NAME if out is None else out
+    text = render(state, spec, exported_cifs(directory, page.resolve().parent))
+    with atomic_path(page) as path:
+        path.write_text(text, encoding="utf-8")
+    return page
+
+
+def render(state: CampaignState, spec: CampaignSpec, cifs: Mapping[int, str] | None = None) -> str:
+    """Return the page as text; equal states give equal pages.
+
+    Args:
+        state: The campaign so far.
+        spec: Its definition.
+        cifs: Relative address of the exported CIF by trial number.
+
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(
+        formula=formula_markup,
+        gap=facts.gap_text,
+        number=facts.number_text,
+        duration=facts.duration_text,
+        oxidation=facts.oxidation_text,
+        source=lambda trial: facts.SOURCE_NAMES[trial.candidate.source],
+        moment=_moment,
+        share=_share,
+    )
+    template = environment.from_string(resources.files("aldesign.report").joinpath("page.html").read_text("utf-8"))
+    return template.render(
+        spec=spec, state=state, cifs=cifs or {}, figures=illustrations(state, spec), **_content(state, spec)
+    )
+
+
+def formula_markup(formula: str) -> Markup:
+    """Return a formula with its numbers as subscripts; anything else in it is escaped."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", formula)
+    return Markup().join(Markup("<sub>{}</sub>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+
+
+def exported_cifs(directory: Path, page_folder: Path) -> dict[int, str]:
+    """Return the address, relative to the page, of each CIF that ``export/candidates.csv`` lists and that exists."""
+    folder = (directory / EXPORT_FOLDER).resolve()
+    try:
+        with (folder / "candidates.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    found = {}
+    for row in rows:
+        name, trial = Path(row.get("cif") or "").name, row.get("trial") or ""
+        if name and trial.isdigit() and (folder / name).is_file():
+            found[int(trial)] = quote(Path(os.path.relpath(folder / name, page_folder)).as_posix())
+    return found
+
+
+def _content(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
+    listed, best = shortlist(state, spec), best_first(state, spec)
+    measured = state.measured
+    calibration = Calibration.of(measured)
+    seeds = [trial for trial in measured if trial.candidate.source is Source.SEED]
+    levels = {trial.prediction.level for trial in measured if trial.prediction is not None}
+    return {
+        "goal": facts.goal_text(spec),
+        "status": facts.status_text(state),
+        "labels": facts.labels_text(measured, spec),
+        "energies": facts.energies_text(state.structures.values()),
+        "levels": sorted(levels),
+        "best": best[0] if best else None,
+        "seed_best": facts.progress(state, spec).seed_best,
+        "seeds": len(seeds),
+        "candidates": len(measured) - len(seeds),
+        "failed": state.in_state(TrialState.FAILED, TrialState.ABANDONED),
+        "rejected": state.in_state(TrialState.REJECTED),
+        "rejections": _rejections(state),
+        "listed": listed,
+        "set_aside": listed.set_aside[:MOST_ASIDE],
+        "measured": best[:MOST_MEASURED],
+        "calibration": calibration,
+        "coverage": [(level, calibration.coverage(level)) for level in LEVELS] if len(calibration) else [],
+        "proposals": [_iteration(state, spec, p) for _, p in sorted(state.proposals.items())],
+        "stages": [s for s in _STAGES if any(s in p.seconds for p in state.proposals.values())],
+        "seconds": facts.seconds_spent(state),
+        "label_groups": facts.label_groups(state),
+        "created": state.created,
+        "yaml": spec.to_yaml(),
+    }
+
+
+def _rejections(state: CampaignState) -> list[dict[str, Any]]:
+    rows = []
+    for screen, found in facts.rejections(state).items():
+        # Examples that say different things tell more than the first few of one kind.
+        by_reason = {re.sub(r"[\d.]+", "0", verdict.reason): (trial, verdict) for trial, verdict in reversed(found)}
+        chosen = list(reversed(by_reason.values()))[:MOST_EXAMPLES]
+        rows.append({"screen": screen, "count": len(found), "examples": chosen})
+    return rows
+
+
+def _iteration(state: CampaignState, spec: CampaignSpec, proposal: Proposal) -> dict[str, Any]:
+    trials = [trial for trial in state.trials.values() if trial.iteration == proposal.iteration]
+    states = [trial.state for trial in trials]
+    done = [trial for trial in trials if trial.state is TrialState.MEASURED]
+    goal = objective(spec)
+    best = done[int(np.argmax(utilities(done, goal)))] if done else None
+    return {
+        "number": proposal.iteration,
+        "closed": proposal.closed,
+        "stats": proposal.stats,
+        "seconds": proposal.seconds,
+        "rejected": states.count(TrialState.REJECTED),
+        "measured": len(done),
+        "failed": states.count(TrialState.FAILED) + states.count(TrialState.ABANDONED),
+        "pending": states.count(TrialState.PENDING),
+        "best": best,
+    }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M UTC") if seconds else "–"
+
+
+def _share(part: object, whole: object) -> str:
+    """Return ``12 (40 %)``, or a dash where the part is not known."""
+    if not isinstance(part, int):
+        return "–"
+    return f"{part} ({100 * part / whole:.0f} %)" if isinstance(whole, int) and whole else str(part)
