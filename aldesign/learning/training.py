@@ -140,6 +140,11 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, torch
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
+def take(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Return the tensors whose names begin with `prefix`, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 def fit_network(
     module: torch.nn.Module,
     loss_fn: Callable[[Batch], torch.Tensor],
@@ -341,9 +346,9 @@ class _Run:
             )
         try:
             counters: dict[str, Any] = json.loads(metadata["counters"])
-            self.module.load_state_dict(_under("module.", tensors))
+            self.module.load_state_dict(take(tensors, "module."))
             restore_optimiser(self.optimiser, tensors, "optimiser.")
-            self.best = {k: v.to(self.best[k].device) for k, v in _under("best.", tensors).items()}
+            self.best = {k: v.to(self.best[k].device) for k, v in take(tensors, "best.").items()}
             self.train, self.validation = counters["train"], counters["validation"]
             self.best_epoch, self.stopped = counters["best_epoch"], counters["stopped"]
             self.steps, self.loss_sum = counters["steps"], counters["loss_sum"]
@@ -353,7 +358,3 @@ class _Run:
             raise CheckpointError(
                 f"{self.path} does not fit this network: {error}", "remove the folder to begin anew"
             ) from error
-
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
