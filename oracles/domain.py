@@ -10,7 +10,7 @@ from aldesign.chemistry.formula import Compositions
 from oracles.features.magpie import descriptor
 
 COMPONENTS = 20
-QUANTILE = 0.995
+QUANTILE = 0.999
 
 
 class CompositionDomain:
@@ -18,8 +18,11 @@ class CompositionDomain:
 
     A composition is inside when (1) each of its elements occurs in a training formula, (2) it has no more distinct
     elements and (3) no more atoms per formula unit than the largest training formula, and (4) its Mahalanobis
-    distance over the 20 leading principal components of the standardised descriptor is at most that of 99.5 % of
+    distance over the 20 leading principal components of the standardised descriptor is at most that of 99.9 % of
     the training formulas.
+
+    The rule says that a formula resembles the training formulas in its elements and their statistics. It does not
+    say that the compound is plausible: NaCl7 is inside, and is left to the chemical screens.
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
