@@ -22,6 +22,7 @@ from aldesign.errors import AldesignError, InputError, OracleError
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
+Start = tuple[Callable[..., None] | None, tuple[Any, ...]]  # an initializer and its arguments
 Kind = Literal["serial", "processes", "dask"]
 
 EXECUTORS: Mapping[str, str] = {
@@ -96,10 +97,10 @@ def executor(
         raise InputError(f"execution {kind!r} was given the address {address!r}", "only dask has one")
     count = worker_count(workers)
     if kind == "serial":
-        return _Serial(initializer, initargs)
+        return _Serial((initializer, initargs))
     if kind == "processes":
-        return _Processes(count, initializer, initargs)
-    return _Dask(count, initializer, initargs, address)
+        return _Processes(count, (initializer, initargs))
+    return _Dask(count, (initializer, initargs), address)
 
 
 class Workers:
@@ -238,9 +239,8 @@ class _Serial(Executor):
 
     workers = 1
 
-    def __init__(self, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
-        if initializer is not None:
-            _prepare(initializer, initargs)
+    def __init__(self, start: Start) -> None:
+        _prepare(*start)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         future: Future[R] = Future()
@@ -255,8 +255,8 @@ class _Serial(Executor):
 class _Processes(ProcessPoolExecutor):
     """Freshly started worker processes, each with one thread; they end when their parent does."""
 
-    def __init__(self, workers: int, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
-        super().__init__(workers, multiprocessing.get_context("spawn"), _start_process, (initializer, initargs))
+    def __init__(self, workers: int, start: Start) -> None:
+        super().__init__(workers, multiprocessing.get_context("spawn"), _start_process, start)
         self.workers = workers
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -273,13 +273,7 @@ class _Processes(ProcessPoolExecutor):
 class _Dask(Executor):
     """Calls on a Dask cluster: one of its own on this machine, or the one at an address."""
 
-    def __init__(
-        self,
-        workers: int,
-        initializer: Callable[..., None] | None,
-        initargs: tuple[Any, ...],
-        address: str | None,
-    ) -> None:
+    def __init__(self, workers: int, start: Start, address: str | None) -> None:
         try:
             from distributed import Client, LocalCluster
         except ImportError as error:
@@ -298,11 +292,7 @@ class _Dask(Executor):
                 f"no Dask scheduler answers at {address!r}: {error}", "give an address like tcp://host:8786"
             ) from error
         self._pool: Any = self._client.get_executor(pure=False)
-        self._start = (
-            hashlib.sha256(pickle.dumps((initializer, initargs))).hexdigest(),
-            initializer,
-            initargs,
-        )
+        self._start = (hashlib.sha256(pickle.dumps(start)).hexdigest(), *start)
         self.workers = max(1, sum(self._client.nthreads().values()))
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -332,15 +322,16 @@ def _pass_on(inner: Future[R], outer: Future[R]) -> None:
         outer.set_exception(error)
 
 
-# What happens inside a worker. ------------------------------------------------------------------------------
+# What follows happens inside a worker.
 
 _prepared_with = ""
 _failure: OracleError | None = None
 
 
-def _prepare(initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
+def _prepare(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
     try:
-        initializer(*initargs)
+        if initializer is not None:
+            initializer(*initargs)
     except Exception as error:
         raise OracleError(f"a worker could not start: {type(error).__name__}: {error}") from error
 
@@ -351,8 +342,7 @@ def _start_process(initializer: Callable[..., None] | None, initargs: tuple[Any,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        if initializer is not None:
-            _prepare(initializer, initargs)
+        _prepare(initializer, initargs)
     except OracleError as error:
         _failure = error
     _pin()
@@ -389,8 +379,7 @@ def _guarded_on_cluster(
     global _prepared_with
     digest, initializer, initargs = start
     if digest != _prepared_with:
-        if initializer is not None:
-            _prepare(initializer, initargs)
+        _prepare(initializer, initargs)
         _pin()
         _prepared_with = digest
     return function(*args, **kwargs)
