@@ -41,7 +41,8 @@ class Forest:
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self.arrays = dict(arrays)
+        # loading widens 16-bit floats; kept narrow, a forest stored again is the same file
+        self.arrays = {**arrays, "spread": arrays["spread"].astype(np.float16)}
         feature = arrays["feature"]
         inner, leaf = feature != LEAF, feature == LEAF
         low, high = arrays["range"].astype(np.float64)

@@ -6,7 +6,7 @@ from aldesign.chemistry.formula import compositions
 from aldesign.errors import CheckpointError, InputError, OracleError
 from aldesign.records import Candidate, LabelledRow
 from aldesign.seeds import torch_seed
-from oracles.features.magpie import descriptor
+from oracles.features.magpie import FEATURE_NAMES, descriptor
 from oracles.random_forest import Forest, RandomForestOracle, joined
 
 CATIONS = ("Li", "Na", "K", "Mg", "Ca", "Sr", "Ba", "Al", "Ga", "In", "Zn", "Cd", "Ti", "Zr", "Fe")
@@ -18,7 +18,7 @@ def synthetic_rows() -> list[LabelledRow]:
     formulas = [f"{c}{i % 3 + 1}{a}" for i, (c, a) in enumerate((c, a) for c in CATIONS for a in ANIONS)]
     x = descriptor(compositions(formulas))
     noise = np.random.default_rng(0).normal(0, 0.2, len(x))
-    gap = np.maximum(2.0 * x[:, 44] + noise - 1.0, 0.0)
+    gap = np.maximum(2.0 * x[:, FEATURE_NAMES.index("range Electronegativity")] + noise - 1.0, 0.0)
     return [LabelledRow(f, float(g)) for f, g in zip(formulas, gap, strict=True)]
 
 
@@ -101,7 +101,11 @@ def test_validation_calibrates_and_is_recorded(tmp_path):
     assert test == oracle.card.training["metrics"]["validation"]
     assert 0.4 < test["coverage_68"] <= 1.0
     oracle.save(tmp_path)
-    assert RandomForestOracle.load(tmp_path).training == oracle.training
+    loaded = RandomForestOracle.load(tmp_path)
+    assert loaded.training == oracle.training
+    digest = oracle.card.identity.digest
+    loaded.save(tmp_path)
+    assert loaded.card.identity.digest == digest
 
 
 def test_refusals(tmp_path):
