@@ -120,6 +120,7 @@ def canonical(formula: str) -> str:
 
 def canonical_many(formulas: Sequence[str]) -> list[str | FormulaError]:
     """Return the canonical spelling of each formula, or the error that says why there is none."""
+    formulas = list(formulas)
     parsed, errors = parse_many(formulas)
     spelled: list[str | FormulaError] = list(parsed.formulas())
     for i, error in enumerate(errors):

@@ -7,7 +7,7 @@ electronegative than every anion (Davies et al., Chem 1, 617, 2016).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from aldesign.chemistry.combinations import best_balanced, nearest_to_neutral
 from aldesign.chemistry.elements import SYMBOLS
 from aldesign.chemistry.formula import Compositions, parse_many
 from aldesign.chemistry.oxidation import Options, StateTable, state_table
+from aldesign.chemistry.parsing import TOLERANCE
 
 __all__ = ["Assessment", "Options", "assess", "valid_mask"]
 
@@ -73,14 +74,26 @@ def assess(formulas: Sequence[str] | Compositions, options: Options = _DEFAULT) 
     table = _table(options)
     units = _units(parsed.amounts)
     valid = valid_mask(parsed, options)
-    sizes: list[int] = parsed.n_elements().tolist()
-    rows = zip(parsed.numbers.tolist(), units.tolist(), sizes, valid.tolist(), errors, strict=True)
-    return [
-        _explain(z[:size], count[:size], ok, table, options)
-        if error is None
-        else Assessment(False, False, False, None, "unreadable", error)
-        for z, count, size, ok, error in rows
-    ]
+    cut = (np.abs(parsed.amounts - np.rint(parsed.amounts)) >= TOLERANCE).any(axis=1)
+    found: list[Assessment] = []
+    columns = (
+        parsed.numbers.tolist(),
+        units.tolist(),
+        parsed.n_elements().tolist(),
+        valid.tolist(),
+        cut.tolist(),
+        errors,
+    )
+    for z, count, size, ok, fractional, error in zip(*columns, strict=True):
+        if error is not None:
+            found.append(Assessment(False, False, False, None, "unreadable", error))
+            continue
+        assessment = _explain(z[:size], count[:size], ok, table, options)
+        if fractional and size > 1:
+            note = f"{assessment.reason}, the amounts being cut to whole numbers as SMACT does"
+            assessment = replace(assessment, reason=note)
+        found.append(assessment)
+    return found
 
 
 def _table(options: Options) -> StateTable:

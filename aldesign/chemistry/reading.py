@@ -61,6 +61,7 @@ def read_many(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str | 
         once; and for each formula None or what is wrong with it, its row being zero.
 
     """
+    texts = list(texts)
     errors: list[str | None] = [None] * len(texts)
     rows: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
     numbers: list[np.ndarray] = [np.zeros(0, dtype=np.int16)]
