@@ -49,10 +49,10 @@ class DenseOracle(NetworkOracle):
 
     name = "dense"
     description = "Deep ensemble of residual dense networks on Magpie composition descriptors"
+    usual_epochs = 24
     defaults: ClassVar[Mapping[str, Any]] = {
         **NetworkOracle.defaults,
         "members": 4,
-        "epochs": 24,
         "hidden": 256,
         "dropout": 0.1,
     }

@@ -23,6 +23,7 @@ from oracles.domain import CompositionDomain
 
 LOG_SCALE = 4.0  # bound of |log scale|, so that one example cannot blow up the loss
 EVALUATION_BATCH = 2048
+LEAST_STEPS = 3000  # of the optimiser, on tables too small for the usual number of epochs
 
 
 def location_scale_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -49,17 +50,19 @@ class NetworkOracle(CompositionOracle):
     variance of their locations (law of total variance). Networks are evaluated in double precision, so that an
     answer does not depend on what else is in the batch.
 
-    Settings: ``members``, ``epochs``, ``batch_size``, ``learning_rate``, ``weight_decay``, ``patience``, and
-    those of the subclass.
+    Settings: ``members``; ``epochs``, by default `usual_epochs` or as many as make `LEAST_STEPS` steps;
+    ``batch_size``, which a small table lowers; ``learning_rate``; ``weight_decay``; ``patience``, by default a
+    third of the epochs; and those of the subclass.
     """
 
+    usual_epochs: ClassVar[int] = 30
     defaults: ClassVar[Mapping[str, Any]] = {
         "members": 1,
-        "epochs": 30,
+        "epochs": None,
         "batch_size": 256,
         "learning_rate": 1e-3,
         "weight_decay": 1e-2,
-        "patience": 15,
+        "patience": None,
     }
 
     members: list[nn.Module]
@@ -79,8 +82,24 @@ class NetworkOracle(CompositionOracle):
 
     def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
         """Return the row numbers of each batch of an epoch."""
-        order, size = rng.permutation(len(tensors[0])), int(self.config["batch_size"])
+        order, size = rng.permutation(len(tensors[0])), self._batch_size(len(tensors[0]))
         return [order[i : i + size] for i in range(0, len(order), size)]
+
+    def _batch_size(self, rows: int) -> int:
+        """Return the batch size for so many rows: twenty steps an epoch, unless that makes batches tiny."""
+        return min(int(self.config["batch_size"]), max(16, rows // 20))
+
+    def _plan(self, rows: int) -> TrainingPlan:
+        size = self._batch_size(rows)
+        epochs = self.config["epochs"] or max(self.usual_epochs, math.ceil(LEAST_STEPS * size / rows))
+        return TrainingPlan(
+            epochs=int(epochs),
+            batch_size=size,
+            learning_rate=float(self.config["learning_rate"]),
+            weight_decay=float(self.config["weight_decay"]),
+            patience=int(self.config["patience"] or max(10, epochs // 3)),
+            gradient_clip=5.0,
+        )
 
     def _learn(
         self,
@@ -98,9 +117,9 @@ class NetworkOracle(CompositionOracle):
         data = tuple(_single(t).to(where) for t in self._tensors(inputs))
         kept = tuple(_single(t).to(where) for t in self._tensors(held))
         labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
-        settings = {key: self.config[key] for key in NetworkOracle.defaults if key != "members"}
-        plan = TrainingPlan(**settings, gradient_clip=5.0)
-        blob = json.dumps(self.config, sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
+        # members are trained one by one: asking for more later goes on from those that are there
+        settings = {key: value for key, value in self.config.items() if key != "members"}
+        blob = json.dumps(settings, sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
         fingerprint = hashlib.sha256(blob).hexdigest()
         self.members, seconds = [], 0.0
         for number in range(int(self.config["members"])):
@@ -125,7 +144,7 @@ class NetworkOracle(CompositionOracle):
                 loss,
                 lambda _, rng: self._batches(data, rng),
                 validate if len(held_targets) else None,
-                plan,
+                self._plan(len(targets)),
                 seed=torch_seed(seed, number, self.name),
                 checkpoint=checkpoint / f"member_{number}" if checkpoint else None,
                 fingerprint=fingerprint,

@@ -177,7 +177,7 @@ class StoichiometryGraphOracle(NetworkOracle):
     def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
         """Return batches whose formulas have equally many elements, so that pairs are not padding."""
         counts = (tensors[1] > 0).sum(1).cpu().numpy()
-        size = int(self.config["batch_size"])
+        size = self._batch_size(len(counts))
         batches = []
         for count in np.unique(counts):
             rows = rng.permutation(np.flatnonzero(counts == count))
