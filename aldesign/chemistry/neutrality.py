@@ -15,13 +15,14 @@ from aldesign.chemistry import charges
 from aldesign.chemistry.combinations import best_balanced, nearest_to_neutral
 from aldesign.chemistry.elements import SYMBOLS
 from aldesign.chemistry.formula import Compositions, parse_many
-from aldesign.chemistry.oxidation import Options, StateTable, state_table
+from aldesign.chemistry.oxidation import Options, StateTable, mixed_valence_elements, state_table
 from aldesign.chemistry.parsing import TOLERANCE
 
 __all__ = ["Assessment", "Options", "assess", "valid_mask"]
 
 _DEFAULT = Options()
 _CHUNK = 32768
+_MOST_COMBINATIONS = 1_000_000  # of the states of single atoms, as in SMACT
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,13 @@ class Assessment:
         electronegativity: Some such combination has every cation less electronegative than every anion.
         oxidation_states: A neutral combination, one that passes both tests where there is one, and among those the
             one that the ICSD reports most; None without any.
-        rule: What decided: ``"neutral"``, ``"alloy"`` or ``"element"`` where it is valid; else ``"charge"``,
-            ``"electronegativity"``, ``"states"``, ``"fractional"`` or ``"unreadable"``.
+        rule: What decided: ``"neutral"``, ``"mixed valence"``, ``"alloy"`` or ``"element"`` where it is valid; else
+            ``"charge"``, ``"electronegativity"``, ``"states"``, ``"fractional"`` or ``"unreadable"``.
         reason: One sentence for people.
         nearest: Where no combination is neutral, the one with the smallest charge.
         charge: Charge of `nearest` per formula unit, in elementary charges.
+        mixed_states: Under ``"mixed valence"``, the states of the atoms of each element: one for each atom of a
+            mixed-valence element, one for all atoms of another.
 
     """
 
@@ -50,6 +53,7 @@ class Assessment:
     reason: str
     nearest: dict[str, int] | None = None
     charge: int = 0
+    mixed_states: dict[str, tuple[int, ...]] | None = None
 
 
 def valid_mask(compositions: Compositions, options: Options = _DEFAULT) -> np.ndarray:
@@ -60,7 +64,12 @@ def valid_mask(compositions: Compositions, options: Options = _DEFAULT) -> np.nd
     for start in range(0, len(compositions), _CHUNK):
         part = compositions[start : start + _CHUNK]
         accepted, open_rows = _rules(part, table, options)
-        accepted[open_rows] = test(part.numbers[open_rows], _units(part.amounts[open_rows]), table)
+        units = _units(part.amounts)
+        accepted[open_rows] = test(part.numbers[open_rows], units[open_rows], table)
+        if options.mixed_valence:
+            rest = open_rows[~accepted[open_rows]]
+            rest = rest[_expandable(part.numbers[rest], units[rest], table)]
+            accepted[rest] = test(*_one_by_one(part.numbers[rest], units[rest]), table)
         valid[start : start + _CHUNK] = accepted
     return valid
 
@@ -76,15 +85,8 @@ def assess(formulas: Sequence[str] | Compositions, options: Options = _DEFAULT) 
     valid = valid_mask(parsed, options)
     cut = (np.abs(parsed.amounts - np.rint(parsed.amounts)) >= TOLERANCE).any(axis=1)
     found: list[Assessment] = []
-    columns = (
-        parsed.numbers.tolist(),
-        units.tolist(),
-        parsed.n_elements().tolist(),
-        valid.tolist(),
-        cut.tolist(),
-        errors,
-    )
-    for z, count, size, ok, fractional, error in zip(*columns, strict=True):
+    arrays = (parsed.numbers, units, parsed.n_elements(), valid, cut)
+    for z, count, size, ok, fractional, error in zip(*(array.tolist() for array in arrays), errors, strict=True):
         if error is not None:
             found.append(Assessment(False, False, False, None, "unreadable", error))
             continue
@@ -117,6 +119,28 @@ def _rules(part: Compositions, table: StateTable, options: Options) -> tuple[np.
     return accepted, np.flatnonzero(~accepted & known & whole)
 
 
+def _expandable(numbers: np.ndarray, units: np.ndarray, table: StateTable) -> np.ndarray:
+    """Return which rows have mixed-valence elements and few enough combinations of their atoms, bool (n,)."""
+    mixed = mixed_valence_elements()[numbers]
+    choices = np.array([max(len(states), 1) for states in table.states])[numbers]
+    combinations = np.where(mixed, units, 1) * np.log(choices)
+    return np.asarray(mixed.any(axis=1) & (combinations.sum(axis=1) <= np.log(_MOST_COMBINATIONS) + 1e-9))
+
+
+def _one_by_one(numbers: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows in which every atom of a mixed-valence element has a column of its own."""
+    mixed = mixed_valence_elements()[numbers]
+    row, column = np.nonzero(numbers)
+    times = np.where(mixed, units, 1)[row, column]
+    row, column = np.repeat(row, times), np.repeat(column, times)
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    shape = (len(numbers), int(place.max(initial=0)) + 1)
+    atoms, counts = np.zeros(shape, dtype=numbers.dtype), np.zeros(shape, dtype=units.dtype)
+    atoms[row, place] = numbers[row, column]
+    counts[row, place] = np.where(mixed, 1, units)[row, column]
+    return atoms, counts
+
+
 def _explain(numbers: list[int], units: list[int], valid: bool, table: StateTable, options: Options) -> Assessment:
     symbols = [SYMBOLS[z] for z in numbers]
     if len(symbols) == 1:
@@ -134,6 +158,8 @@ def _explain(numbers: list[int], units: list[int], valid: bool, table: StateTabl
     if best := best_balanced(numbers, units, table):
         states = dict(zip(symbols, best, strict=True))
         return Assessment(valid, True, True, states, rule or "neutral", f"{accepted}{_spelled(states)} balance")
+    if valid and not alloy and options.mixed_valence and (mixed := _atom_by_atom(numbers, units, table, options)):
+        return mixed
     charge, chosen = nearest_to_neutral(numbers, units, table)
     states = dict(zip(symbols, chosen, strict=True))
     if charge:
@@ -143,6 +169,24 @@ def _explain(numbers: list[int], units: list[int], valid: bool, table: StateTabl
         return Assessment(valid, True, False, states, rule or "neutral", f"{accepted}{_spelled(states)} balance")
     reason = f"{accepted}{_spelled(states)} balance, but {_fault(states, numbers, table)}"
     return Assessment(valid, True, False, states, rule or "electronegativity", reason)
+
+
+def _atom_by_atom(numbers: list[int], units: list[int], table: StateTable, options: Options) -> Assessment | None:
+    """Return the assessment with a state for each atom of the mixed-valence elements, where such states balance."""
+    rows, counts = _one_by_one(np.array([numbers]), np.array([units]))
+    atoms: list[int] = rows[0].tolist()
+    best = best_balanced(atoms, counts[0].tolist(), table)
+    passed = best is not None
+    if best is None:
+        charge, best = nearest_to_neutral(atoms, counts[0].tolist(), table)
+        if charge or options.use_pauling_test:
+            return None
+    found: dict[str, tuple[int, ...]] = {}
+    for z, state in zip(atoms, best, strict=True):
+        found[SYMBOLS[z]] = tuple(sorted((*found.get(SYMBOLS[z], ()), state)))
+    sites = " ".join(f"{symbol}{state:+d}" for symbol, states in found.items() for state in states)
+    reason = f"{sites} balance, atom by atom"
+    return Assessment(True, True, passed, None, "mixed valence", reason, mixed_states=found)
 
 
 def _fault(states: dict[str, int], numbers: list[int], table: StateTable) -> str:

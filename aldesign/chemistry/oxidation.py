@@ -40,6 +40,8 @@ class Options:
             ``"medium"`` (10 %), ``"high"`` (50 %), ``"main"`` (the most reported state alone), or a percentage.
         include_alloys: Accept a formula of metals only, whatever its charges.
         use_pauling_test: Ask that every cation be less electronegative than every anion.
+        mixed_valence: Where no single state per element balances, let the atoms of SMACT's mixed-valence elements
+            (Fe, Mn, Cu, Ce, ...) differ, up to a million combinations.
 
     Raises:
         InputError: A value is not one of the allowed ones.
@@ -51,6 +53,7 @@ class Options:
     commonality: str | float = "low"
     include_alloys: bool = True
     use_pauling_test: bool = True
+    mixed_valence: bool = False
 
     def __post_init__(self) -> None:
         if self.oxidation_states not in OXIDATION_STATES:
@@ -171,3 +174,11 @@ def state_table(oxidation_states: str, consensus: int, commonality: str | float)
         above=_padded([[s - row[0] for s in row] for row in states]),
         below=_padded([[row[-1] - s for s in row] for row in states]),
     )
+
+
+@lru_cache(maxsize=1)
+def mixed_valence_elements() -> np.ndarray:
+    """Return which atomic numbers SMACT lets take several states at once, bool (119,)."""
+    from smact.screening import MIXED_VALENCE_ELEMENTS
+
+    return np.array([symbol in MIXED_VALENCE_ELEMENTS for symbol in SYMBOLS])

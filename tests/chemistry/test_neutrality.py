@@ -1,4 +1,5 @@
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -135,6 +136,38 @@ def test_options_mean_what_they_mean_in_smact(options):
     ours = valid_mask(compositions(texts), Options(**options)).tolist()
     assert ours == [smact(text, **theirs) for text in texts]
     assert [found.valid for found in assess(texts, Options(**options))] == ours
+
+
+def test_mixed_valence_means_what_it_means_in_smact():
+    options = Options(mixed_valence=True)
+    texts = [
+        "Fe3O4",
+        "Mn3O4",
+        "Cu3O4",
+        "NaCl2",
+        "NaCl",
+        "Sb2O4",
+        "FeAl",
+        "Ti4O7",
+        "Fe2.9O4",
+        "W2Cl7",
+        "CeF3",
+        "Fe20O21",
+    ]
+    texts += [text for text in random_formulas(300, 12, max_elements=3, max_count=3) if "Mn" in text or "Fe" in text]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # SMACT says which formulas have too many combinations
+        expected = [smact(text, mixed_valence=True) for text in texts]
+    found = assess(texts, options)
+    assert [one.valid for one in found] == expected == valid_mask(compositions(texts), options).tolist()
+    assert found[0].rule == "mixed valence"
+    assert found[0].mixed_states == {"Fe": (2, 3, 3), "O": (-2,)}
+    assert found[0].reason == "Fe+2 Fe+3 Fe+3 O-2 balance, atom by atom"
+    assert all(one.valid == (one.rule in ("neutral", "mixed valence", "alloy", "element")) for one in found)
+    both = Options(mixed_valence=True, use_pauling_test=False)
+    assert all(
+        one.valid == (one.rule in ("neutral", "mixed valence", "alloy", "element")) for one in assess(texts, both)
+    )
 
 
 def test_every_assessment_carries_its_own_proof():
