@@ -138,12 +138,15 @@ class UpperConfidenceBound:
         bounds: np.ndarray,
         n: int,
         rng: np.random.Generator,
-        trust: float = 0.2,
+        trust: float = 0.4,
+        free: float = 0.5,
     ) -> np.ndarray:
         """Return n distinct points (n, d) that score highly near the starts.
 
         Each point climbs from one start, taken in turn and scattered, by L-BFGS-B on the gradient of the
-        score. It stays inside the global box and within `trust` of its start in every coordinate.
+        score. It stays inside the global box and within `trust` of its start in every coordinate, and moves in
+        a random share `free` of the coordinates alone: in many dimensions that keeps searches from the same
+        start apart (Regis and Shoemaker, Eng. Optim. 45, 529, 2013; Eriksson et al., NeurIPS 2019).
 
         Args:
             surrogate: A fitted surrogate with ``evaluate``.
@@ -152,6 +155,7 @@ class UpperConfidenceBound:
             n: How many points.
             rng: Source of the scatter; the same state gives the same points.
             trust: Radius of the search around a start, as a share (0, 1] of the box's width.
+            free: Share (0, 1] of the coordinates that a point may change.
 
         Raises:
             InputError: Arguments that do not fit together, or a surrogate without gradients.
@@ -162,9 +166,10 @@ class UpperConfidenceBound:
                 f"{type(surrogate).__name__} has no gradient to follow through the latent space",
                 "use the surrogate 'gp', or propose from a generator only",
             )
-        starts, low, width = _checked(starts, bounds, n, trust)
+        starts, low, width = _checked(starts, bounds, n, trust, free)
         centre = np.clip((starts[np.arange(n) % len(starts)] - low) / np.where(width > 0, width, 1.0), 0, 1)
-        floor, ceiling = np.maximum(centre - trust, 0.0), np.minimum(centre + trust, 1.0)
+        radius = trust * _some_coordinates(n, width > 0, free, rng)
+        floor, ceiling = np.maximum(centre - radius, 0.0), np.minimum(centre + radius, 1.0)
         begin = np.clip(centre + rng.normal(scale=_JITTER * trust, size=centre.shape), floor, ceiling)
         end = _climb(self._smooth_score(surrogate), begin, floor, ceiling, low, width)
         points = low + _distinct(end, begin, moving=width > 0) * width
@@ -188,7 +193,16 @@ class UpperConfidenceBound:
         return score
 
 
-def _checked(starts: np.ndarray, bounds: np.ndarray, n: int, trust: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _some_coordinates(n: int, moving: np.ndarray, free: float, rng: np.random.Generator) -> np.ndarray:
+    """Return which coordinates each of n points may change, bool (n, d): a share of the `moving` ones, at least one."""
+    draw = np.where(moving, rng.random((n, len(moving))), np.inf)
+    rank = draw.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    return np.asarray((rank < max(1, round(free * int(moving.sum())))) & moving)
+
+
+def _checked(
+    starts: np.ndarray, bounds: np.ndarray, n: int, trust: float, free: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     starts, bounds = np.asarray(starts, dtype=np.float64), np.asarray(bounds, dtype=np.float64)
     if starts.ndim != 2 or not len(starts) or bounds.shape != (2, starts.shape[1]):
         raise InputError(
@@ -199,8 +213,9 @@ def _checked(starts: np.ndarray, bounds: np.ndarray, n: int, trust: float) -> tu
     width = bounds[1] - bounds[0]
     if (width < 0).any():
         raise InputError(f"the lower bound of coordinate {int(width.argmin())} lies above the upper one")
-    if not 0 < trust <= 1:
-        raise InputError(f"trust is {trust}", "give a share of the box's width above 0, at most 1")
+    for name, share in (("trust", trust), ("free", free)):
+        if not 0 < share <= 1:
+            raise InputError(f"{name} is {share}", "give a share above 0, at most 1")
     if n > 1 and not (width > 0).any():
         raise InputError(f"{n} distinct points were asked for in a box without extent", "encode more formulas")
     return starts, bounds[0], width

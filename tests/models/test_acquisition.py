@@ -76,7 +76,7 @@ def test_proposals_beat_their_starts_and_a_dense_random_search(landscape, object
     model, x, y, bounds = landscape
     ucb = UpperConfidenceBound(objective, kappa)
     starts = x[np.argsort(-objective.utility(y))[:8]]
-    points = ucb.propose(model, starts, bounds, 16, np.random.default_rng(1), trust=1.0)
+    points = ucb.propose(model, starts, bounds, 16, np.random.default_rng(1), trust=1.0, free=1.0)
     score = ucb.score(*model.posterior(points))
     assert score.mean() > ucb.score(*model.posterior(starts)).mean()
     anywhere = np.random.default_rng(2).uniform(*bounds, size=(20_000, 4))
@@ -106,6 +106,17 @@ def test_proposals_are_distinct_in_the_box_near_their_start_and_repeatable(lands
     assert np.abs(points - x[np.arange(32) % 3]).max() <= 0.1 * 4 + 1e-12
 
 
+@pytest.mark.parametrize(("free", "moved"), [(1.0, 4), (0.5, 2), (0.01, 1)])
+def test_each_point_moves_in_its_own_share_of_the_coordinates(landscape, free, moved):
+    model, x, _, bounds = landscape
+    ucb = UpperConfidenceBound(Objective(), 2)
+    points = ucb.propose(model, x[:1], bounds, 20, np.random.default_rng(3), trust=0.3, free=free)
+    changed = np.abs(points - x[0]) > 1e-9
+    assert (changed.sum(axis=1) <= moved).all()
+    assert changed.sum() >= 0.9 * 20 * moved
+    assert free == 1 or len(np.unique(changed, axis=0)) > 2
+
+
 def test_a_coordinate_without_extent_stays_where_it_is(landscape):
     model, x, _, bounds = landscape
     box = bounds.copy()
@@ -124,6 +135,8 @@ def test_bad_arguments_are_named(landscape):
         ucb.propose(model, x, bounds[::-1], 2, rng)
     with pytest.raises(InputError, match="trust is 0"):
         ucb.propose(model, x, bounds, 2, rng, trust=0)
+    with pytest.raises(InputError, match=r"free is 1\.5"):
+        ucb.propose(model, x, bounds, 2, rng, free=1.5)
     with pytest.raises(InputError, match="without extent"):
         ucb.propose(model, x, np.zeros((2, 4)), 2, rng)
     with pytest.raises(InputError, match="no gradient"):
