@@ -25,14 +25,15 @@ SOURCE_NAMES: dict[Source, str] = {
 """Sources in words, in the order in which they are shown."""
 
 _PREDICTED = (
-    "Gaps are predictions of the oracle {name} (level {level}), which stands in for DFT: they are not measured, and "
-    "not computed from first principles. Confirm a candidate before relying on it."
+    "Gaps are predictions of the oracle {name} (level {level}), which stands in for DFT: they come from no experiment "
+    "and from no first-principles calculation, and “measured” means answered by this oracle. Confirm a candidate "
+    "before relying on it."
 )
 _STATEMENTS: dict[str, str] = {
     "lookup": "Gaps are looked up in a table (oracle {name}, level {level}), which stands in for DFT: they are as good "
     "as that table, and nothing was computed for this campaign.",
     "external": "Gaps were told from outside (oracle {name}, level {level}) and recorded as told, unchecked.",
-    "dft": "Gaps were computed from first principles (oracle {name}, level {level}); they are not measured.",
+    "dft": "Gaps were computed from first principles (oracle {name}, level {level}); they come from no experiment.",
 }
 
 
@@ -72,14 +73,21 @@ def status_text(state: CampaignState) -> str:
     return "created: nothing has been measured yet"
 
 
-def labels_text(trials: Iterable[Trial], spec: CampaignSpec) -> str:
-    """Return what the gaps are and are not, naming every oracle and level among the answers in `trials`."""
+def labels_text(trials: Iterable[Trial], spec: CampaignSpec, level: str = "") -> str:
+    """Return what the gaps are and are not, naming every oracle and level among the answers in `trials`.
+
+    Args:
+        trials: Those whose answers are spoken of.
+        spec: The campaign's definition.
+        level: The oracle's level of theory, for when it has not answered yet.
+
+    """
     answers = [t.prediction for t in trials if t.candidate.source is not Source.SEED and t.prediction is not None]
     told = [a for a in answers if a.ok and a.oracle.name.startswith("told:")]
     given = [a for a in answers if a.ok and not a.oracle.name.startswith("told:")]
     statement = _STATEMENTS.get(spec.oracle.kind, _PREDICTED)
     names, levels = _joined({a.oracle.name for a in given}), _joined({a.level for a in given or told})
-    text = statement.format(name=names or spec.oracle.kind, level=levels or "not known yet")
+    text = statement.format(name=names or spec.oracle.kind, level=levels or level or "not known yet")
     if told and spec.oracle.kind != "external":
         text += (
             f" {len(told)} of the gaps were told from outside (level {_joined({a.level for a in told})}), unchecked."
@@ -106,6 +114,11 @@ def energies_text(records: Iterable[StructureRecord]) -> str:
         f"Formation energies are predictions of {', '.join(sorted(methods))}, not of DFT. Crystals are made by "
         "substitution into templates: each is a hypothesis about the structure."
     )
+
+
+def stated_level(state: CampaignState) -> str:
+    """Return the level of theory that the oracle's card stated when the campaign began, if it is recorded."""
+    return str((state.created.get("oracle") or {}).get("level") or "")
 
 
 def label_groups(state: CampaignState) -> list[tuple[str, str, str, int]]:

@@ -42,7 +42,7 @@ def best_so_far(
     from matplotlib.ticker import MaxNLocator
 
     with style():
-        figure, axes = _new((6.4, 3.5))
+        figure, axes = _new((5.4, 3.5))
         steps = np.arange(1, len(gaps) + 1)
         _mark_range(axes, wanted, horizontal=True)
         if seed_best is not None:
@@ -69,7 +69,7 @@ def best_so_far(
 def gap_distribution(groups: Mapping[str, np.ndarray], wanted: tuple[float, float] | None = None) -> Figure:
     """Draw how the gaps of each source (name to shape (n,)) are spread, each as shares of its own total."""
     with style():
-        figure, axes = _new((6.4, 3.5))
+        figure, axes = _new((5.4, 3.5))
         groups = {name: values for name, values in groups.items() if len(values)}
         _mark_range(axes, wanted, horizontal=False)
         if groups:
@@ -156,11 +156,11 @@ def _mark_range(axes: Axes, wanted: tuple[float, float] | None, *, horizontal: b
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=4, columnspacing=1.1, borderaxespad=0.2)
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.1, borderaxespad=0.2)
 
 
 def _bin_edges(values: np.ndarray) -> np.ndarray:
-    width = next((w for w in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0) if np.ptp(values) / w <= 40), np.ptp(values) / 40)
+    width = next((w for w in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0) if np.ptp(values) / w <= 25), np.ptp(values) / 25)
     first, last = np.floor(values.min() / width), np.floor(values.max() / width) + 1
     edges: np.ndarray = width * np.arange(first, last + 1)
     return edges

@@ -112,7 +112,7 @@ def _content(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
     return {
         "goal": facts.goal_text(spec),
         "status": facts.status_text(state),
-        "labels": facts.labels_text(measured, spec),
+        "labels": facts.labels_text(measured, spec, facts.stated_level(state)),
         "energies": facts.energies_text(state.structures.values()),
         "levels": sorted(levels),
         "best": best[0] if best else None,
@@ -140,10 +140,14 @@ def _rejections(state: CampaignState) -> list[dict[str, Any]]:
     rows = []
     for screen, found in facts.rejections(state).items():
         # Examples that say different things tell more than the first few of one kind.
-        by_reason = {re.sub(r"[\d.]+", "0", verdict.reason): (trial, verdict) for trial, verdict in reversed(found)}
+        by_reason = {_kind(trial.candidate.formula, verdict.reason): (trial, verdict) for trial, verdict in found[::-1]}
         chosen = list(reversed(by_reason.values()))[:MOST_EXAMPLES]
         rows.append({"screen": screen, "count": len(found), "examples": chosen})
     return rows
+
+
+def _kind(formula: str, reason: str) -> str:
+    return re.sub(r"[\d.]+", "0", reason.replace(formula, ""))
 
 
 def _iteration(state: CampaignState, spec: CampaignSpec, proposal: Proposal) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def _moment(seconds: float) -> str:
 
 
 def _share(part: object, whole: object) -> str:
-    """Return ``12 (40 %)``, or a dash where the part is not known."""
+    """Return ``12 of 30 (40 %)``, or a dash where the part is not known."""
     if not isinstance(part, int):
         return "–"
-    return f"{part} ({100 * part / whole:.0f} %)" if isinstance(whole, int) and whole else str(part)
+    return f"{part} of {whole} ({100 * part / whole:.0f} %)" if isinstance(whole, int) and whole else str(part)

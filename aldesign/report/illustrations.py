@@ -57,10 +57,13 @@ def _progress(state: CampaignState, spec: CampaignSpec) -> Illustration:
     seed = gap_of(done.seed_best) if done.seed_best is not None else None
     figure = best_so_far(done.gaps, sources, done.best, seed, wanted(spec))
     failed = int((~np.isfinite(done.gaps)).sum())
-    caption = f"{len(done.gaps)} oracle answers after the seed, {failed} of them without a value"
-    if seed is not None:
-        caption += f"; best gap {seed:.2f} eV in the seed"
-    caption += f", {done.best[-1]:.2f} eV at the end."
+    caption = f"{len(done.gaps)} oracle answers after the seed, {failed} of them without a value. "
+    if seed is None:
+        caption += f"Best gap at the end: {done.best[-1]:.2f} eV."
+    elif objective(spec).better(done.best[-1], seed):
+        caption += f"Best gap in the seed {seed:.2f} eV, at the end {done.best[-1]:.2f} eV."
+    else:
+        caption += f"None was better than the best of the seed, {seed:.2f} eV."
     tips = {
         f"answers-{name.replace(' ', '-')}": [
             f"{trial.candidate.formula}: {gap_text(gap)} eV, answer {number}, iteration {trial.iteration}"
@@ -77,12 +80,11 @@ def _distribution(state: CampaignState, spec: CampaignSpec) -> Illustration:
         name: np.array([gap_of(trial) for trial in state.measured if trial.candidate.source is source])
         for source, name in SOURCE_NAMES.items()
     }
-    goal = objective(spec)
     said = [f"{name}: n = {len(v)}, median {np.median(v):.2f} eV" for name, v in groups.items() if len(v)]
     if (target := wanted(spec)) is not None:
         inside = {name: int(((v >= target[0]) & (v <= target[1])).sum()) for name, v in groups.items() if len(v)}
         said.append("wanted gaps found: " + ", ".join(f"{count} ({name})" for name, count in inside.items()))
-    caption = f"Looking for {goal.describe()}. " + "; ".join(said) + "."
+    caption = "Of each source: " + "; ".join(said) + "."
     svg = to_svg(gap_distribution(groups, target), "distribution", f"Distribution of measured gaps. {caption}")
     return Illustration(Markup(svg), caption)  # noqa: S704 - SVG of our own, its texts escaped by ElementTree
 
@@ -117,8 +119,9 @@ def _elements(state: CampaignState, spec: CampaignSpec) -> Illustration:
 
 def _parity(calibration: Calibration) -> Illustration:
     caption = (
-        f"n = {len(calibration)}: mean absolute error {calibration.mae:.2f} eV, root mean square "
-        f"{calibration.rmse:.2f} eV, bias {calibration.bias:+.2f} eV. Bars are one expected standard deviation."
+        f"n = {len(calibration)}: mean absolute error {calibration.mae:.2f} eV, root mean square error "
+        f"{calibration.rmse:.2f} eV, bias {calibration.bias:+.2f} eV (expected minus measured). Bars are one expected "
+        "standard deviation."
     )
     sources = _sources(calibration.trials)
     tips = {

@@ -27,6 +27,7 @@ from aldesign.report.facts import (
     progress,
     rejections,
     seconds_spent,
+    stated_level,
     status_text,
 )
 
@@ -87,7 +88,8 @@ def status_table(state: CampaignState, spec: CampaignSpec) -> RenderableType:
     grid.add_column(overflow="fold")
     for name, value in _status_rows(state, spec):
         grid.add_row(name, Text(value))
-    return Group(Text(spec.name, style="bold"), grid, Text(), Text(labels_text(state.measured, spec), style="dim"))
+    labels = labels_text(state.measured, spec, stated_level(state))
+    return Group(Text(spec.name, style="bold"), grid, Text(), Text(labels, style="dim"))
 
 
 def explain_text(trials: Sequence[Trial], record: StructureRecord | None) -> RenderableType:

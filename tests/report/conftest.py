@@ -11,6 +11,7 @@ import pytest
 
 from aldesign.campaign.codec import prediction_to_json, trial_to_json
 from aldesign.campaign.journal import Journal
+from aldesign.campaign.ranking import objective
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.records import Candidate, OracleIdentity, Prediction, Source, Trial, TrialState, Verdict
 
@@ -46,14 +47,34 @@ def answer(gap: float, std: float | None = 0.35, *, error: str = "", in_domain: 
 Build = Callable[..., Path]
 
 
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """Return ``build_run`` bound to a fresh folder."""
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Return ``build_run`` into a folder that all who ask for the same options share."""
+    made: dict[str, Path] = {}
 
     def into(**options: Any) -> Path:
-        return build_run(tmp_path / "run", **options)
+        key = repr(sorted(options.items()))
+        if key not in made:
+            made[key] = build_run(tmp_path_factory.mktemp("run") / "run", **options)
+        return made[key]
 
     return into
+
+
+@pytest.fixture(scope="session")
+def page(build: Build) -> Callable[..., Path]:
+    """Return the path of the page about a run, written once for all who ask for the same options."""
+    from aldesign.report.html import write_report
+
+    made: dict[Path, Path] = {}
+
+    def of(**options: Any) -> Path:
+        directory = build(**options)
+        if directory not in made:
+            made[directory] = write_report(directory)
+        return made[directory]
+
+    return of
 
 
 def build_run(
@@ -120,7 +141,7 @@ def build_run(
             if not last:
                 journal.append("closed", {"iteration": iteration, "seconds": {"measure": 0.8}})
         if structures:
-            measured.sort(key=lambda item: -item[1])
+            measured.sort(key=lambda item: -objective(spec).utility(np.array([round(item[1], 4)]))[0])
             rows = ["rank,formula,trial,cif"]
             (directory / "export").mkdir()
             for k, (trial, _) in enumerate(measured[:25]):
