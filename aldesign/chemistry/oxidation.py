@@ -63,12 +63,11 @@ class Options:
                 f"no table of oxidation states is called {self.oxidation_states!r}",
                 f"{meant}allowed: {', '.join(OXIDATION_STATES)}",
             )
-        if isinstance(self.commonality, str) and self.commonality not in COMMONALITIES:
-            raise InputError(
-                f"commonality={self.commonality!r} is not known", f"{', '.join(COMMONALITIES)}, or a percentage"
-            )
-        if self.consensus < 1:
-            raise InputError(f"consensus={self.consensus} is not a number of reports", "1 or more")
+        share = self.commonality
+        if share not in COMMONALITIES and (isinstance(share, str | bool) or not 0 <= share <= 100):
+            raise InputError(f"commonality={share!r} is not known", f"{', '.join(COMMONALITIES)}, or a percentage")
+        if isinstance(self.consensus, bool) or self.consensus != int(self.consensus) or self.consensus < 1:
+            raise InputError(f"consensus={self.consensus!r} is not a number of reports", "a whole number, 1 or more")
         if self.oxidation_states != "icsd24" and (self.consensus, self.commonality) != (3, "low"):
             raise InputError(
                 f"consensus and commonality belong to the icsd24 table, not to {self.oxidation_states!r}",

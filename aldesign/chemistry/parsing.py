@@ -11,10 +11,12 @@ from aldesign.errors import FormulaError
 
 TOLERANCE = 1e-8
 """Amounts closer than this are equal, and smaller ones are absent: pymatgen's ``amount_tolerance``."""
-LARGEST_AMOUNT = 1e9
+LARGEST_AMOUNT = 1e6
+"""A formula unit of more atoms is taken for a slip of the pen."""
 
 READABLE: dict[str, int] = NUMBER | HYDROGEN_ISOTOPES
 _TOKEN = re.compile(r"([A-Z][a-z]*)|((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)|([(\[{])|([)\]}])|(\s+)")
+_SIZE = f"at most {LARGEST_AMOUNT:,.0f}"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
@@ -84,7 +86,7 @@ def scan(text: object) -> dict[int, float]:
                 )
             amount = float(token)
             if amount > LARGEST_AMOUNT:
-                raise _complaint(text, position, f"the amount {token} is too large")
+                raise _complaint(text, position, f"the amount {token} is too large", _SIZE)
             _merge(groups[-1], {z: a * amount for z, a in pending.items()})
             pending = {}
         elif kind == 3:
@@ -107,7 +109,7 @@ def scan(text: object) -> dict[int, float]:
     if not amounts:
         raise FormulaError(f"the formula {text!r} contains no atoms", "e.g. Li3Fe2(PO4)3")
     if max(amounts.values()) > LARGEST_AMOUNT:
-        raise FormulaError(f"an amount in the formula {text!r} is too large")
+        raise FormulaError(f"an amount in the formula {text!r} is too large", _SIZE)
     return amounts
 
 

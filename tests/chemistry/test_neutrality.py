@@ -91,6 +91,11 @@ def test_fractional_amounts_lose_their_decimals_as_in_smact():
     assert (found.valid, found.rule) == (False, "fractional")
 
 
+def test_huge_counts_are_judged_too():
+    for formula in ("Na999999Cl1000000", "Fe2000O3001", "Fe200000O300000", "Mg149Si74", "C60H999"):
+        assert one(formula).valid == bool(valid_mask(compositions([formula]))[0]) == smact(formula), formula
+
+
 def test_an_unreadable_formula_sinks_no_other():
     bad, good = assess(["Xx2O", "NaCl"])
     assert (bad.rule, bad.valid) == ("unreadable", False)
@@ -197,7 +202,9 @@ def test_every_assessment_carries_its_own_proof():
         ({"oxidation_states": "icsd"}, "did you mean 'icsd16'|did you mean 'icsd24'"),
         ({"oxidation_states": "smact14", "consensus": 5}, "icsd24 table"),
         ({"commonality": "rare"}, "low, medium, high, main"),
+        ({"commonality": 101.0}, "percentage"),
         ({"consensus": 0}, "1 or more"),
+        ({"consensus": 2.5}, "whole number"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, message):
