@@ -147,14 +147,14 @@ class Evaluation:
             use = mask & answered
             found.append(
                 {
-                    "rows_of": name,
+                    "group": name,
                     "failed": int((mask & ~answered).sum()),
                     **figures(truth[use], self.mean[use], self.std[use]),
                 }
             )
         if np.isfinite(self.baseline).all():
             guess = figures(truth, self.baseline, np.full(len(truth), np.nan))
-            found.append({"rows_of": "baseline: mean of the training labels", "failed": 0, **guess})
+            found.append({"group": "baseline: mean of the training labels", "failed": 0, **guess})
         return found
 
 

@@ -36,15 +36,24 @@ def oracles(
 
 
 def _card(name: str) -> dict[str, object]:
-    """Return what an oracle's card says, or what a user must give before it can be loaded."""
+    """Return what an oracle's card says; of one that cannot be loaded as it is, what its class says, and why."""
     from aldesign.errors import AldesignError
-    from aldesign.registry import load_oracle
+    from aldesign.registry import load_oracle, oracle_class
 
-    empty = dict.fromkeys(("property", "unit", "level", "needs", "answers"))
     try:
         card = load_oracle(name).card
     except AldesignError as error:
-        return {**empty, "description": "", "mae": None, "state": error.message}
+        try:
+            kind: object = oracle_class(name)
+        except AldesignError:
+            kind = None
+        known = {key: getattr(kind, key, None) for key in ("needs", "description")}
+        described = {key: value if isinstance(value, str) else "" for key, value in known.items()}
+        empty = dict.fromkeys(("property", "unit", "level"))
+        return {**empty, "needs": described["needs"], "answers": None, "mae": None} | {
+            "description": described["description"],
+            "state": error.message,
+        }
     metrics = card.training.get("metrics", {})
     test = metrics.get("test") or metrics.get("validation") or {}
     return {
@@ -53,8 +62,8 @@ def _card(name: str) -> dict[str, object]:
         "level": card.level,
         "needs": card.needs,
         "answers": card.answers,
-        "description": card.description,
         "mae": test.get("mae") if isinstance(test, dict) else None,
+        "description": card.description,
         "state": "ready",
     }
 

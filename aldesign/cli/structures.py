@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aldesign.cli.output import FormulaColumn, Json, Quiet, note, print_json, progress
-from aldesign.errors import InputError, StructureError
+from aldesign.errors import InputError, InterruptedRunError, StructureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,16 +79,24 @@ def structures(
     maker = _Maker(library, out, max_emd, tries, relax, steps, energy)
     say = progress(quiet)
     records: list[dict[str, object]] = []
+    stopped = False
     with file:
-        for row in file.rows:
-            record = maker.make(row)
-            records.append({"id": row.id or "", **record} if file.has_ids else record)
-            if say is not None:
-                say(f"{len(records)}: {record['formula']}: {record['cif'] or record['reason']}")
-    if not records:
+        try:
+            for row in file.rows:
+                record = maker.make(row)
+                records.append({"id": row.id or "", **record} if file.has_ids else record)
+                if say is not None:
+                    say(f"{len(records)}: {record['formula']}: {record['cif'] or record['reason']}")
+        except KeyboardInterrupt:
+            stopped = True
+    if not records and not stopped:
         raise InputError("the input has no rows", "give at least one formula")
     header = ("id", *COLUMNS) if file.has_ids else COLUMNS
     write_csv(out / "structures.csv", header, ([_cell(value) for value in record.values()] for record in records))
+    if stopped:
+        raise InterruptedRunError(
+            f"interrupted: {out / 'structures.csv'} holds the first {len(records)} rows", "give the same command again"
+        )
     made = sum(record["cif"] is not None for record in records)
     if as_json:
         print_json(records)

@@ -148,7 +148,7 @@ def _told(key: str, pages: Path) -> Iterator[None]:
 def _fetch_pages(client: Any, query: Query, version: str, pages: Path, page_size: int, say: Progress) -> None:
     from emmet.core.summary import HasProps
 
-    wanted = {"query": json.loads(json.dumps(asdict(query))), "database_version": version, "page_size": page_size}
+    wanted = {"query": _plain(query), "database_version": version, "page_size": page_size}
     note = pages / "query.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != wanted:
         say("the query or the database has changed since the last download: starting anew")
@@ -311,6 +311,10 @@ def _clean(pages: Path, out: Path, say: Progress) -> dict[str, Any]:
             for name in ("labels.csv", "structures.jsonl.gz")
         },
     }
+
+
+def _plain(query: Query) -> dict[str, Any]:
+    return {**asdict(query), "elements": list(query.elements)}
 
 
 def _digest(path: Path) -> str:
