@@ -101,29 +101,31 @@ class GatedMessages(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, distances: Tensor, targets: Tensor, sources: Tensor, batch: TensorBatch) -> Tensor:
         """Return the sums, (n, f), from the parts (k, 2 f), (n, 2 f) and (n, 2 f)."""
-        joined = functional.embedding_bag(batch.parts, torch.cat([distances, targets, sources]), mode="sum")
-        half = joined.shape[1] // 2
-        soft = torch.sigmoid(joined)
-        message = soft[:, :half] * soft[:, half:]
-        message *= joined[:, half:]
-        ctx.save_for_backward(joined, soft)
+        # gates and cores apart: whole rows of memory are passed over several times faster than halves of them
+        gate, core = (
+            functional.embedding_bag(batch.parts, table.contiguous(), mode="sum")
+            for table in torch.cat([distances, targets, sources]).chunk(2, dim=1)
+        )
+        gate.sigmoid_()
+        cut = torch.sigmoid(core)
+        silu = core.mul_(cut)
+        ctx.save_for_backward(gate, cut, silu)
         ctx.batch = batch
-        return _sum_rows(message, batch.sums[1])
+        return _sum_rows(gate * silu, batch.sums[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return the gradients of the three parts."""
-        joined, soft = ctx.saved_tensors
+        gate, cut, silu = ctx.saved_tensors
         batch: TensorBatch = ctx.batch
-        half = joined.shape[1] // 2
-        core, gate, cut = joined[:, half:], soft[:, :half], soft[:, half:]
-        pull = gradients[0].index_select(0, batch.target) * gate
-        slope = torch.empty_like(joined)
-        # d silu(c) / dc = s + c s (1 - s), with s = sigmoid(c)
-        silu = core * cut
-        torch.mul(pull, torch.addcmul(cut + silu, silu, cut, value=-1.0), out=slope[:, half:])
-        torch.mul(pull.mul_(silu), 1.0 - gate, out=slope[:, :half])
-        by_distance, by_target, by_source = (_sum_rows(slope, order) for order in batch.sums)
+        pull = gradients[0].index_select(0, batch.target).mul_(gate)
+        # with s = sigmoid(c): d silu(c) / dc = s + c s (1 - s)
+        by_core = torch.addcmul(silu, silu, cut, value=-1.0).add_(cut).mul_(pull)
+        by_gate = pull.mul_(silu)
+        by_gate.addcmul_(by_gate, gate, value=-1.0)
+        by_distance, by_target, by_source = (
+            torch.cat([_sum_rows(by_gate, order), _sum_rows(by_core, order)], dim=1) for order in batch.sums
+        )
         return by_distance, by_target, by_source, None
 
 
