@@ -5,6 +5,8 @@ Deng et al., Nature Machine Intelligence 5, 1031 (2023); the weights come with t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import time
@@ -86,7 +88,8 @@ def _model() -> Any:
     # the package's own loader unpickles; its checkpoint reads as plain tensors just as well
     stored = torch.load(Path(chgnet.__file__).parent / _WEIGHTS, map_location="cpu", weights_only=True)["model"]
     arguments = {**stored["model_args"], "mlp_out_bias": False, "version": MODEL}
-    network = CHGNet(**arguments)
+    with contextlib.redirect_stdout(io.StringIO()):  # it greets
+        network = CHGNet(**arguments)
     network.load_state_dict(stored["state_dict"])
     network.graph_converter.set_isolated_atom_response("error")
     return network.eval()
@@ -201,6 +204,7 @@ def evaluate_one(crystal: Crystal, relax: bool = True, steps: int = STEPS, fmax:
         with warnings.catch_warnings():
             # ASE and pymatgen warn of odd cells on the way; a crystal that fails says so in its error
             warnings.simplefilter("ignore", UserWarning)
+            warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
             converged, taken = (False, 0)
             if relax:
                 converged, taken = _relax(atoms, steps, fmax)
