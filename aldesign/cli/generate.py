@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from aldesign.chemistry.formula import Compositions
 
-_BATCH = 4096
-_EMPTY_BATCHES = 25  # so many batches without anything new mean that the wishes cannot be met
+_BATCH = 1024
+_EMPTY_BATCHES = 20  # so many batches without anything new mean that the wishes cannot be met
 
 
 def register(app: typer.Typer) -> None:

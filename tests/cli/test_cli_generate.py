@@ -1,0 +1,67 @@
+"""Training a generator by the command line, and drawing from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from aldesign.cli.app import run
+from aldesign.models import train
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a generator trained for one epoch on salts: enough to draw something from."""
+    folder = tmp_path_factory.mktemp("gan")
+    cations, anions = ("Li", "Na", "K", "Rb", "Cs", "Ag", "Tl", "Cu"), ("F", "Cl", "Br", "I", "OH", "CN")
+    formulas = [f"{a}{b}" for a in cations for b in anions] + [f"{a}2{b}" for a in cations for b in ("O", "S", "Se")]
+    (folder / "f.txt").write_text("\n".join([*formulas, "Xx2O"]))
+    out = folder / "weights"
+    with pytest.MonkeyPatch.context() as patch:
+        # The quality of 500 samples is enough of a judgement here.
+        patch.setattr(train, "sample_quality", partial(train.sample_quality, n=500))
+        assert (
+            run(["train", "--oracle", "gan", "--data", str(folder / "f.txt"), "--out", str(out), "--epochs", "1"]) == 0
+        )
+    return out
+
+
+def test_training_wrote_a_card_that_says_from_what(weights: Path) -> None:
+    card = json.loads((weights / "card.json").read_text())
+    assert card["data"]["origin"] == "f.txt"
+    assert card["data"]["formulas"] == 72
+
+
+def test_formulas_are_distinct_and_seeded(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", "-n", "50", "--model", str(weights), "--seed", "4"]
+    assert run([*arguments, "--output", str(tmp_path / "a.csv")]) == 0
+    assert "50 formulas out of" in capsys.readouterr().err
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert shown == (tmp_path / "a.csv").read_text()
+    header, *rows = shown.splitlines()
+    assert header == "formula"
+    assert len(set(rows)) == 50
+
+
+def test_rules_hold_for_every_formula(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from smact.screening import smact_validity
+
+    rules = ["--max-elements", "3", "--exclude", "radioactive,Tl", "--valid-only", "--json"]
+    assert run(["generate", "-n", "20", "--model", str(weights), *rules]) == 0
+    found = json.loads(capsys.readouterr().out)
+    elements = [set(re.findall("[A-Z][a-z]?", formula)) for formula in found]
+    assert all(len(present) <= 3 and not present & {"Tl", "U", "Ra", "Tc"} for present in elements)
+    assert all(smact_validity(formula) for formula in found)
+
+
+def test_wishes_that_cannot_be_met_are_told(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", "-n", "5", "--model", str(weights)]
+    assert run([*arguments, "--elements", "He,Ne"]) == 1
+    assert "gave only" in capsys.readouterr().err
+    assert run([*arguments, "--elements", "Xx"]) == 2
+    assert run([*arguments, "--elements", "Na", "--exclude", "Na"]) == 2
