@@ -64,12 +64,12 @@ def status_text(state: CampaignState) -> str:
     """Return whether the campaign ended, and why, or where it stands."""
     if state.stopped:
         return f"stopped: {state.stopped}"
-    pending = f", {len(state.pending)} answers pending" if state.pending else ""
+    pending = f", {counted(len(state.pending), 'answer')} pending" if state.pending else ""
     if state.open_iteration is not None:
         what = "seed rows" if state.open_iteration == 0 else f"iteration {state.open_iteration}"
         return f"unfinished: {what} open{pending}"
     if state.proposals:
-        return f"unfinished: {state.iterations} iterations closed{pending}"
+        return f"unfinished: {counted(state.iterations, 'iteration')} closed{pending}"
     return "created: nothing has been measured yet"
 
 
@@ -82,6 +82,7 @@ def labels_text(trials: Iterable[Trial], spec: CampaignSpec, level: str = "") ->
         level: The oracle's level of theory, for when it has not answered yet.
 
     """
+    trials = list(trials)
     answers = [t.prediction for t in trials if t.candidate.source is not Source.SEED and t.prediction is not None]
     told = [a for a in answers if a.ok and a.oracle.name.startswith("told:")]
     given = [a for a in answers if a.ok and not a.oracle.name.startswith("told:")]
@@ -92,6 +93,10 @@ def labels_text(trials: Iterable[Trial], spec: CampaignSpec, level: str = "") ->
         text += (
             f" {len(told)} of the gaps were told from outside (level {_joined({a.level for a in told})}), unchecked."
         )
+    seeds = [t.prediction for t in trials if t.candidate.source is Source.SEED and t.prediction is not None]
+    found = {(a.oracle.name.removeprefix("table:"), a.level) for a in seeds if a.oracle.name.startswith("table:")}
+    if found:
+        text += f" Seed labels: {'; '.join(f'{table} (level {level})' for table, level in sorted(found))}."
     return text
 
 
@@ -209,6 +214,11 @@ def duration_text(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return e.g. ``1 row`` or ``3 rows``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def gap_text(value: float | None, std: float | None = None) -> str:

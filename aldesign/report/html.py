@@ -72,6 +72,7 @@ def render(state: CampaignState, spec: CampaignSpec, cifs: Mapping[int, str] | N
         duration=facts.duration_text,
         oxidation=facts.oxidation_text,
         source=lambda trial: facts.SOURCE_NAMES[trial.candidate.source],
+        counted=facts.counted,
         moment=_moment,
         share=_share,
     )

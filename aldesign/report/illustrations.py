@@ -13,7 +13,7 @@ from aldesign.campaign.state import CampaignState
 from aldesign.chemistry.elements import SYMBOLS
 from aldesign.records import Source, Trial
 from aldesign.report.calibration import Calibration
-from aldesign.report.facts import SOURCE_NAMES, by_element, gap_text, progress
+from aldesign.report.facts import SOURCE_NAMES, by_element, counted, gap_text, progress
 from aldesign.report.figures import best_so_far, calibration_curve, gap_distribution, parity
 from aldesign.report.periodic import periodic_table
 from aldesign.report.svg import to_svg
@@ -57,7 +57,7 @@ def _progress(state: CampaignState, spec: CampaignSpec) -> Illustration:
     seed = gap_of(done.seed_best) if done.seed_best is not None else None
     figure = best_so_far(done.gaps, sources, done.best, seed, wanted(spec))
     failed = int((~np.isfinite(done.gaps)).sum())
-    caption = f"{len(done.gaps)} oracle answers after the seed, {failed} of them without a value. "
+    caption = f"{counted(len(done.gaps), 'oracle answer')} after the seed, {failed} of them without a value. "
     if seed is None:
         caption += f"Best gap at the end: {done.best[-1]:.2f} eV."
     elif objective(spec).better(done.best[-1], seed):
@@ -84,7 +84,7 @@ def _distribution(state: CampaignState, spec: CampaignSpec) -> Illustration:
     if (target := wanted(spec)) is not None:
         inside = {name: int(((v >= target[0]) & (v <= target[1])).sum()) for name, v in groups.items() if len(v)}
         said.append("wanted gaps found: " + ", ".join(f"{count} ({name})" for name, count in inside.items()))
-    caption = "Of each source: " + "; ".join(said) + "."
+    caption = "; ".join(said) + "."
     svg = to_svg(gap_distribution(groups, target), "distribution", f"Distribution of measured gaps. {caption}")
     return Illustration(Markup(svg), caption)  # noqa: S704 - SVG of our own, its texts escaped by ElementTree
 
@@ -108,8 +108,8 @@ def _elements(state: CampaignState, spec: CampaignSpec) -> Illustration:
     top = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))[:5]
     new = sorted(set(counts) - set(seeds)) if proposed else []
     caption = (
-        f"{len(counts)} elements in {len(proposed or state.measured)} {what}; above each symbol how many hold it, "
-        f"below the best gap among them (eV). Most frequent: {', '.join(f'{s} {counts[s]}' for s in top)}."
+        f"{counted(len(counts), 'element')} in {len(proposed or state.measured)} {what}; above each symbol how many "
+        f"hold it, below the best gap among them (eV). Most frequent: {', '.join(f'{s} {counts[s]}' for s in top)}."
     )
     if new:
         caption += f" Absent from the seed: {', '.join(new)}."

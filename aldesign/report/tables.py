@@ -16,6 +16,7 @@ from aldesign.report.calibration import LEVELS, Calibration
 from aldesign.report.facts import (
     SOURCE_NAMES,
     best_trial,
+    counted,
     duration_text,
     energies_text,
     gap_text,
@@ -130,7 +131,7 @@ def _status_rows(state: CampaignState, spec: CampaignSpec) -> list[tuple[str, st
         ("goal", goal_text(spec)),
         ("status", status_text(state)),
         ("measured", f"{len(state.measured)}: {seeds} seed rows, {len(state.measured) - seeds} candidates"),
-        ("oracle answers", f"{state.paid} paid for in {state.iterations} iterations, {failed} failed"),
+        ("oracle answers", f"{state.paid} paid for in {counted(state.iterations, 'iteration')}, {failed} failed"),
         ("waiting", str(len(state.pending))),
         ("rejected", f"{len(rejected)}" + (f" ({why})" if why else "")),
         ("structures", f"{len(state.structures)} tried, {sum(r.accepted for r in state.structures.values())} accepted"),

@@ -70,6 +70,15 @@ def test_told_values_are_not_called_predictions(build: Any) -> None:
     assert "random_forest (level PBE)" in text
 
 
+def test_labels_of_a_seed_table_are_named(build: Any) -> None:
+    state, spec = read_state(build(iterations=1))
+    first = state.measured[0]
+    assert first.prediction is not None
+    labelled = replace(first.prediction, oracle=OracleIdentity("table:gaps.csv", ""), level="HSE")
+    text = facts.labels_text([replace(first, prediction=labelled), *state.measured[1:]], spec)
+    assert text.endswith("Seed labels: gaps.csv (level HSE).")
+
+
 @pytest.mark.parametrize("options", [{}, {"open_iteration": True, "structures": False}, {"seeds": 0, "iterations": 0}])
 @pytest.mark.parametrize("width", [80, 40])
 def test_tables_fit_the_terminal(build: Any, options: dict[str, Any], width: int) -> None:

@@ -76,7 +76,6 @@ CASES: dict[str, dict[str, Any]] = {
     "one row": {"seeds": 1, "iterations": 0, "structures": False, "stopped": ""},
     "nothing": {"seeds": 0, "iterations": 0, "structures": False, "stopped": ""},
     "no seed": {"seeds": 0, "iterations": 1},
-    "lookup": {"oracle": "lookup", "iterations": 1},
     "external": {"oracle": "external", "iterations": 1},
 }
 
