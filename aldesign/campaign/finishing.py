@@ -38,7 +38,7 @@ def energy_job(job: tuple[Crystal, StructuresSpec]) -> dict[str, Any]:
 
     crystal, section = job
     result = evaluate_one(crystal, relax=section.relax == "chgnet", steps=section.steps)
-    final = result.crystal or crystal
+    final = crystal if result.error else result.crystal
     return {
         "formation_energy_ev_per_atom": _rounded(result.formation_energy_ev_per_atom),
         "energy_method": "CHGNet",
@@ -62,6 +62,7 @@ def accept(parts: Parts, trial: Trial, match: Assignment, energy: dict[str, Any]
         "emd": _rounded(match.emd),
         "space_group": match.space_group,
         "mapping": dict(match.mapping),
+        "warnings": list(match.warnings),
         **energy,
     }
     reason = _objection(parts, energy)
