@@ -54,18 +54,26 @@ def _card(name: str) -> dict[str, object]:
             "description": described["description"],
             "state": error.message,
         }
-    metrics = card.training.get("metrics", {})
-    test = metrics.get("test") or metrics.get("validation") or {}
     return {
         "property": card.property,
         "unit": card.unit,
         "level": card.level,
         "needs": card.needs,
         "answers": card.answers,
-        "mae": test.get("mae") if isinstance(test, dict) else None,
+        "mae": _mae(card.training.get("metrics", {}), card.property),
         "description": card.description,
         "state": "ready",
     }
+
+
+def _mae(metrics: object, target: str) -> object:
+    """Return the error on rows not learnt from, of the property itself where a card tells several apart."""
+    if not isinstance(metrics, dict):
+        return None
+    part = metrics.get("test") or metrics.get("validation") or {}
+    if isinstance(part, dict) and isinstance(part.get(target), dict):
+        part = part[target]
+    return part.get("mae") if isinstance(part, dict) else None
 
 
 def campaigns(as_json: Json = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,11 +74,21 @@ def train(
         print_json({"model": oracle, "out": str(out), "metrics": metrics})
         return
     note(f"written to {out}")
-    for part, found in metrics.items():
-        shown = ", ".join(f"{k} {v}" for k, v in found.items()) if isinstance(found, dict) else found
-        typer.echo(f"{part}: {shown}")
+    for line in _lines(metrics):
+        typer.echo(line)
     if oracle not in GENERATIVE:
-        note(f"use it: aldesign predict --oracle {oracle} --model {out} FORMULA")
+        example = "FORMULA" if card.needs == "formula" else "--input FILE.cif"
+        note(f"use it: aldesign predict --oracle {oracle} --model {out} {example}")
+
+
+def _lines(metrics: Mapping[str, object], prefix: str = "") -> Iterator[str]:
+    """Yield a line for each group of figures."""
+    plain = {key: value for key, value in metrics.items() if not isinstance(value, dict)}
+    if plain:
+        yield f"{prefix or 'metrics'}: " + ", ".join(f"{key} {value}" for key, value in plain.items())
+    for key, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix} {key}".strip())
 
 
 def _train_generative(
