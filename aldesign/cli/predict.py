@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,6 +99,8 @@ def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path
     if output is None:
         if as_json:
             print_json([row.record() for row in counted()])
+        elif sys.stdout.isatty():
+            _show(list(counted()), header)
         else:
             print_rows(header, (row.cells() for row in counted()))
     else:
@@ -112,3 +115,21 @@ def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path
         raise InputError("the input has no rows", "give at least one formula")
     if counts["errors"] == counts["rows"]:
         raise InputError(f"no row has a value; the first: {first_error[0]}", "see the column `error`")
+
+
+def _show(rows: list[PredictedRow], header: tuple[str, ...]) -> None:
+    """Print a table for people: three decimals, columns that say the same of all rows left out, errors below."""
+    good = [row for row in rows if row.prediction.ok]
+    if good:
+        first = good[0].prediction
+        cells = []
+        for row in good:
+            found = row.prediction
+            spread = "" if found.std is None else f"± {found.std:.3f}"
+            domain = {True: "yes", False: "no", None: ""}[found.in_domain]
+            cells.append([*([row.id] if "id" in header else []), row.formula, f"{found.value:.3f}", spread, domain])
+        names = [*(["id"] if "id" in header else []), "formula", f"value ({first.unit})", "std", "in domain"]
+        print_rows(names, cells, f"{first.oracle.name}, {first.level}")
+    for row in rows:
+        if not row.prediction.ok:
+            note(f"no value for {row.formula!r}: {row.prediction.error}")
