@@ -90,9 +90,8 @@ def labels_text(trials: Iterable[Trial], spec: CampaignSpec, level: str = "") ->
     names, levels = _joined({a.oracle.name for a in given}), _joined({a.level for a in given or told})
     text = statement.format(name=names or spec.oracle.kind, level=levels or level or "not known yet")
     if told and spec.oracle.kind != "external":
-        text += (
-            f" {len(told)} of the gaps were told from outside (level {_joined({a.level for a in told})}), unchecked."
-        )
+        outside = _joined({a.level for a in told})
+        text += f" {len(told)} of the gaps were told from outside (level {outside}), unchecked."
     seeds = [t.prediction for t in trials if t.candidate.source is Source.SEED and t.prediction is not None]
     found = {(a.oracle.name.removeprefix("table:"), a.level) for a in seeds if a.oracle.name.startswith("table:")}
     if found:

@@ -30,12 +30,13 @@ class Illustration:
 def illustrations(state: CampaignState, spec: CampaignSpec) -> dict[str, Illustration]:
     """Return by name the figures that the campaign has anything to show in."""
     figures: dict[str, Illustration] = {}
-    if any(trial.candidate.source is not Source.SEED for trial in state.measured):
+    measured = state.measured
+    if any(trial.candidate.source is not Source.SEED for trial in measured):
         figures["progress"] = _progress(state, spec)
-    if state.measured:
+    if measured:
         figures["distribution"] = _distribution(state, spec)
         figures["elements"] = _elements(state, spec)
-    calibration = Calibration.of(state.measured)
+    calibration = Calibration.of(measured)
     if len(calibration):
         figures["parity"] = _parity(calibration)
         figures["calibration"] = _calibration(calibration)
@@ -76,8 +77,9 @@ def _progress(state: CampaignState, spec: CampaignSpec) -> Illustration:
 
 
 def _distribution(state: CampaignState, spec: CampaignSpec) -> Illustration:
+    measured = state.measured
     groups = {
-        name: np.array([gap_of(trial) for trial in state.measured if trial.candidate.source is source])
+        name: np.array([gap_of(trial) for trial in measured if trial.candidate.source is source])
         for source, name in SOURCE_NAMES.items()
     }
     said = [f"{name}: n = {len(v)}, median {np.median(v):.2f} eV" for name, v in groups.items() if len(v)]
