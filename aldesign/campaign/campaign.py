@@ -17,9 +17,9 @@ from aldesign.campaign.measuring import answer, lost
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.proposing import Batch, choose, learn
 from aldesign.campaign.ranking import Shortlist, best_first, shortlist
+from aldesign.campaign.reading import spec_of
 from aldesign.campaign.seeding import seed_trials
-from aldesign.campaign.source import Source as YamlSource
-from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, validate
+from aldesign.campaign.spec import CampaignSpec, ExecutionSpec
 from aldesign.campaign.state import CampaignState, fold
 from aldesign.campaign.workers import Workers
 from aldesign.errors import RunDirectoryError
@@ -238,27 +238,6 @@ class Campaign:
         section = self.spec.structures
         match = assign(candidate.formula, self.parts.templates, section.max_emd, tries=section.tries)
         return replace(candidate, latent=None, structure_id=match.template_id, crystal=match.crystal)
-
-
-def spec_of(state: CampaignState, directory: Path) -> CampaignSpec:
-    """Return the definition that a journal recorded. Raises RunDirectoryError where it has none."""
-    if not state.created:
-        raise RunDirectoryError(
-            f"{directory} was interrupted before its first event", "remove the directory and begin again"
-        )
-    source = YamlSource.of(dict(state.created["spec"]), str(directory / FILE_NAME))
-    return validate(source)
-
-
-def read_state(directory: Path) -> tuple[CampaignState, CampaignSpec]:
-    """Return what a run directory knows, without becoming its writer.
-
-    Raises:
-        RunDirectoryError: No run directory, or one of another format.
-    """
-    with Journal(directory) as journal:
-        state = fold(journal.events())
-    return state, spec_of(state, directory)
 
 
 def _card_facts(parts: Parts) -> dict[str, Any]:

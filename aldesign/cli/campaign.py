@@ -60,7 +60,8 @@ def resume(
     directory: RunDirectory, iterations: Iterations = None, workers: WorkerCount = None, quiet: Quiet = False
 ) -> None:
     """Go on with an interrupted campaign: only what is still pending is asked again."""
-    from aldesign.campaign.campaign import Campaign, read_state
+    from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.reading import read_state
     from aldesign.cli.progress import display
 
     _, spec = read_state(directory)
@@ -84,7 +85,7 @@ def check(campaign: CampaignFile, assignments: Assignments = None, as_json: Json
 
 def inspect(directory: RunDirectory, as_json: Json = False) -> None:
     """Show where a campaign stands, also while it runs."""
-    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.reading import read_state
     from aldesign.campaign.summary import summarise
 
     state, spec = read_state(directory)
@@ -106,7 +107,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Tell a formula's whole story: who proposed it, every verdict, the answer, the crystal, the rank."""
-    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.reading import read_state
     from aldesign.campaign.summary import story
 
     state, spec = read_state(directory)
@@ -127,8 +128,8 @@ def export(
     top: Annotated[int | None, typer.Option(min=1, help="At most so many candidates.")] = None,
 ) -> None:
     """Write the ranked list with a CIF for each row."""
-    from aldesign.campaign.campaign import read_state
     from aldesign.campaign.export import export as write
+    from aldesign.campaign.reading import read_state
 
     state, spec = read_state(directory)
     done = write(state, spec, out, top)

@@ -45,7 +45,7 @@ def write_report(directory: Path, out: Path | None = None) -> Path:
         RunDirectoryError: No run directory, or one of another format.
 
     """
-    from aldesign.campaign.campaign import read_state
+    from aldesign.campaign.reading import read_state
 
     state, spec = read_state(directory)
     page = directory / PAGE_NAME if out is None else out

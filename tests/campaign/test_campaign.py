@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from aldesign.campaign.asking import asked_rows
-from aldesign.campaign.campaign import Campaign, read_state
+from aldesign.campaign.campaign import Campaign
 from aldesign.campaign.export import export
 from aldesign.campaign.journal import Journal
+from aldesign.campaign.reading import read_state
 from aldesign.campaign.spec import ExecutionSpec, read_spec
 from aldesign.campaign.summary import story, summarise
 from aldesign.campaign.telling import tell

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from aldesign.campaign.campaign import read_state
 from aldesign.campaign.ranking import objective, shortlist
+from aldesign.campaign.reading import read_state
 from aldesign.records import OracleIdentity, Source, TrialState
 from aldesign.report import facts, tables
 from aldesign.report.calibration import Calibration

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aldesign.campaign.campaign import read_state
 from aldesign.campaign.ranking import shortlist
+from aldesign.campaign.reading import read_state
 from aldesign.errors import RunDirectoryError
 from aldesign.records import TrialState
 from aldesign.report.html import exported_cifs, formula_markup, render, write_report
