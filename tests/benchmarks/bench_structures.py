@@ -31,6 +31,7 @@ def main() -> None:
         library.nearest(formula)
     ours = (time.perf_counter() - start) / len(FORMULAS)
     print(f"later searches: {1e3 * ours:.2f} ms a formula")
+    assign("NaCl", library)  # imports
     start = time.perf_counter()
     made = [assign(formula, library) for formula in FORMULAS]
     took = (time.perf_counter() - start) / len(FORMULAS)
@@ -43,10 +44,11 @@ def main() -> None:
 
     formula = "KMgF3"
     bucket = sorted({f for f in library.formulas if amounts_of(f) == amounts_of(formula)})
-    target = ElMD(formula, metric="mod_petti")
+    target = ElMD(formula, metric="fast")
+    target.elmd(ElMD(bucket[0], metric="fast"))  # compiles
     start = time.perf_counter()
     for other in bucket[:SAMPLE]:
-        target.elmd(ElMD(other, metric="mod_petti"))
+        target.elmd(ElMD(other, metric="fast"))
     theirs = (time.perf_counter() - start) / min(SAMPLE, len(bucket)) * len(bucket)
     print(f"{formula}: {len(bucket)} distinct formulas in the bucket, ElMD {theirs:.2f} s, ours {1e3 * ours:.2f} ms")
 
