@@ -138,8 +138,8 @@ class UpperConfidenceBound:
         bounds: np.ndarray,
         n: int,
         rng: np.random.Generator,
-        trust: float = 0.4,
-        free: float = 0.5,
+        trust: float = 0.3,
+        free: float = 0.7,
     ) -> np.ndarray:
         """Return n distinct points (n, d) that score highly near the starts.
 
