@@ -146,7 +146,7 @@ class StoichiometryGraphOracle(NetworkOracle):
     description = "Weighted-attention message passing between the elements of a formula"
     defaults: ClassVar[Mapping[str, Any]] = {
         **NetworkOracle.defaults,
-        "members": 2,
+        "members": 1,
         "width": 96,
         "layers": 3,
         "heads": 3,
