@@ -98,7 +98,8 @@ def propose(parts: Parts, learned: Learned, iteration: int, attempt: int) -> tup
         learned.bounds,
         spec.acquisition.proposals,
         rng,
-        trust=spec.acquisition.trust,
+        trust=min(1.0, spec.acquisition.trust * (1 + attempt)),
+        free=spec.acquisition.free,
     )
     decoded = parts.encoder.decode(points)
     counts.update(searched=len(decoded), decoded=sum(formula is not None for formula in decoded))

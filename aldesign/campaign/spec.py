@@ -92,15 +92,17 @@ class SurrogateSpec(Section):
 class AcquisitionSpec(Section):
     """How much uncertainty is worth: score = mean + kappa * std.
 
-    The latent search starts from the `starts` best materials and stays within `trust` times the latent
-    range of each; `proposals` local optima are decoded per iteration.
+    The latent search starts from the `starts` best materials, stays within `trust` times the latent range of each
+    and moves a share `free` of the coordinates; `proposals` points are decoded per round of an iteration, and
+    `trust` grows from round to round while the batch is not full.
     """
 
     kind: Literal["ucb"] = "ucb"
     kappa: float = Field(10.0, ge=0)
-    starts: int = Field(20, ge=1)
+    starts: int = Field(30, ge=1)
     proposals: int = Field(64, ge=1)
-    trust: float = Field(0.1, gt=0, le=1)
+    trust: float = Field(0.3, gt=0, le=1)
+    free: float = Field(0.5, gt=0, le=1)
 
 
 class GeneratorSpec(Section):
@@ -125,7 +127,7 @@ class StructuresSpec(Section):
     templates: str = "aflow"
     max_emd: float = Field(10.0, gt=0)
     max_sites: int = Field(40, ge=1)
-    tries: int = Field(5, ge=1)
+    tries: int = Field(20, ge=1)
     relax: Literal["chgnet", "none"] = "chgnet"
     steps: int = Field(100, ge=1)
 

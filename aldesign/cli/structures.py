@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aldesign.cli.output import FormulaColumn, Json, Quiet, note, print_json, progress
-from aldesign.errors import InputError, InterruptedRunError, StructureError
+from aldesign.errors import InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aldesign.datasets.formulas import InputRow
     from aldesign.structures.templates import TemplateLibrary
-
-COLUMNS = (
-    "formula",
-    "template_id",
-    "template_formula",
-    "emd",
-    "cif",
-    "formation_energy_per_atom",
-    "e_above_hull",
-    "relaxed",
-    "reason",
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +33,7 @@ def structures(
         typer.Option(metavar="aflow|FILE|FOLDER", help="JSON lines of crystals, a folder of CIFs, or of `data mp`."),
     ] = "aflow",
     max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 10.0,
-    tries: Annotated[int, typer.Option(min=1, help="How many templates to try, nearest first.")] = 5,
+    tries: Annotated[int, typer.Option(min=1, help="How many templates to try, nearest first.")] = 20,
     relax: Annotated[
         bool, typer.Option(help="Relax by CHGNet; without it the energy is that of the cell as made.")
     ] = True,
@@ -59,6 +46,7 @@ def structures(
     """Build a crystal for each formula, with its formation energy, as CIFs and a table."""
     from aldesign.datasets.formulas import FormulaFile, read_formulas
     from aldesign.files import write_csv
+    from aldesign.structures.build import COLUMNS
     from aldesign.structures.templates import TemplateLibrary
 
     if bool(formulas) == bool(source):
@@ -127,54 +115,31 @@ class _Maker:
     def make(self, row: InputRow) -> dict[str, object]:
         """Return the row of `structures.csv`, its CIF written."""
         if row.formula is None:
-            return {**_blank(row.text), "reason": row.error}
+            from aldesign.structures.build import StructureRow
+
+            return {**StructureRow(row.text, reason=row.error).as_record(), "cif": None}
         if row.formula not in self._done:
             self._done[row.formula] = self._new(row.formula)
         return self._done[row.formula]
 
     def _new(self, formula: str) -> dict[str, object]:
-        from aldesign.structures.assign import assign
-        from aldesign.structures.cif import write_cif
+        from aldesign.structures.build import build
 
-        record = _blank(formula)
-        match = assign(formula, self._library, self._max_emd, self._tries)
-        if match.crystal is None:
-            return {**record, "reason": match.reason}
-        record |= {
-            "template_id": match.template_id,
-            "template_formula": match.template_formula,
-            "emd": None if match.emd is None else round(match.emd, 4),
-        }
-        crystal, relaxed, notes = match.crystal, False, list(match.warnings)
-        if self._energy:
-            from aldesign.structures.energy import evaluate_one
-
-            found = evaluate_one(crystal, relax=self._relax, steps=self._steps)
-            if found.error:
-                notes.append(f"no energy: {found.error}")
-            else:
-                crystal, relaxed = found.crystal, found.relaxed
-                value = found.formation_energy_ev_per_atom
-                record["formation_energy_per_atom"] = None if value is None else round(value, 4)
-                if relaxed and not found.converged:
-                    notes.append(f"relaxation did not converge in {self._steps} steps")
-        name = f"{re.sub(r'[^A-Za-z0-9.()]', '_', formula)}.cif"
-        provenance = {
-            "formula": formula,
-            "template": f"{match.template_id} ({match.template_formula})",
-            "emd": record["emd"],
-            "relaxed": "CHGNet" if relaxed else "no",
-            "formation_energy_ev_per_atom": record["formation_energy_per_atom"],
-        }
-        try:
-            write_cif(crystal, self._out / name, provenance)
-        except StructureError as error:
-            return {**record, "relaxed": relaxed, "reason": error.message}
-        return {**record, "cif": name, "relaxed": relaxed, "reason": "; ".join(notes)}
-
-
-def _blank(formula: str) -> dict[str, object]:
-    return {**dict.fromkeys(COLUMNS), "formula": formula, "relaxed": False, "reason": ""}
+        (row,) = build(
+            [formula],
+            self._library,
+            max_emd=self._max_emd,
+            tries=self._tries,
+            energy=self._energy,
+            relax=self._relax,
+            steps=self._steps,
+            out=self._out,
+        )
+        notes = [row.reason] if row.reason else list(row.assignment.warnings if row.assignment else ())
+        if row.relaxed and row.energy is not None and not row.energy.converged:
+            notes.append(f"relaxation did not converge in {self._steps} steps")
+        cells = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.as_record().items()}
+        return {**cells, "cif": row.cif or None, "reason": "; ".join(notes)}
 
 
 def _cell(value: object) -> object:
