@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +22,8 @@ from aldesign.campaign.reading import spec_of
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec, ExecutionSpec
 from aldesign.campaign.state import CampaignState, fold
-from aldesign.campaign.workers import Workers
 from aldesign.errors import RunDirectoryError
-from aldesign.execution import LostWorker
+from aldesign.execution import LostWorker, Workers, executor
 from aldesign.files import atomic_path
 from aldesign.records import Crystal, Prediction, Trial
 
@@ -105,10 +105,10 @@ class Campaign:
             raise
         return campaign
 
-    def close_files(self) -> None:
-        """Release the journal and the worker processes."""
+    def close_files(self, at_once: bool = False) -> None:
+        """Release the journal and the worker processes; `at_once` does not wait for their work."""
         if self._workers is not None:
-            self._workers.close()
+            self._workers.close(at_once)
             self._workers = None
         self._journal.close()
 
@@ -118,7 +118,7 @@ class Campaign:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close_files()
+        self.close_files(at_once=kind is not None)
 
     # What people ask for
 
@@ -226,7 +226,8 @@ class Campaign:
     def workers(self) -> Workers:
         """The processes that oracles and relaxations run in, started when first needed."""
         if self._workers is None:
-            self._workers = Workers(self.spec.execution)
+            section = self.spec.execution
+            self._workers = Workers(partial(executor, section.kind, section.workers, address=section.address))
         return self._workers
 
     def _with_crystal(self, trial: Trial) -> Any:
