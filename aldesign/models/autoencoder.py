@@ -19,10 +19,8 @@ from aldesign.learning.checkpoint import digest, load_into, load_weights, save_w
 from aldesign.learning.training import Minibatches, TrainingHistory, TrainingPlan, fit_network
 
 SHIPPED = Path(__file__).parent / "weights" / "autoencoder"
-PLAN = TrainingPlan(epochs=20, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
+PLAN = TrainingPlan(epochs=16, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
 CHUNK = 4096  # rows at once, for memory
-_CENTRING = 0.1
-_BOX = 2.6  # half the width of the box of a few hundred unit-scale latents, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,9 @@ class AutoencoderConfig:
         hidden: Width of the dense layer between the convolutions and the latent space.
         noise: Standard deviation of the noise on latents of unit scale, while training.
         augmented: Share of the training formulas with a random substitution or count, while training.
-        tidiness: Weight of the loss that keeps random points of the latent box at two to four elements.
+        spread: Weight of the loss that spreads the formulas evenly over the latent sphere.
+        tidiness: Weight of the loss that keeps random latent points at definite counts of two to four elements.
+        likeness: Weight of the loss that gives random latent points, together, the formulas' shares of the elements.
         architecture: The same in words, for the card.
 
     """
@@ -47,7 +47,9 @@ class AutoencoderConfig:
     hidden: int = 256
     noise: float = 0.25
     augmented: float = 0.3
+    spread: float = 2.0
     tidiness: float = 0.5
+    likeness: float = 1.0
     architecture: str = "one-hot 103x20 - convolution 3x20/2 - convolution 3/3 - dense - sphere, and the mirror back"
 
 
@@ -91,8 +93,7 @@ class FormulaAutoencoder:
         """Return latent points (n, latent_size), float64, of counts in Pettifor order, int8 (n, 103)."""
         with torch.no_grad():
             points = [
-                self.network.encode(torch.from_numpy(table[i : i + CHUNK])).numpy()
-                for i in range(0, len(table), CHUNK)
+                self.network.encode(torch.from_numpy(table[i : i + CHUNK])).numpy() for i in range(0, len(table), CHUNK)
             ]
         # a point must not depend, in its last bits, on what else was in the batch
         return np.round(np.concatenate(points), 9) if points else np.zeros((0, self.latent_size))
@@ -154,7 +155,7 @@ class FormulaAutoencoder:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _Network(self.config)
-        network.start_from(np.bincount(table.ravel(), minlength=MAX_COUNT + 1) / table.size)
+        network.start_from(table)
         self.network = network
 
         def make(rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
@@ -251,11 +252,15 @@ class _Network(nn.Module):
         self.deconvolution2 = nn.Linear(second, 3 * 2 * first)
         self.deconvolution1 = nn.Linear(2 * first, 3 * (MAX_COUNT + 1), bias=False)
         self.prior = nn.Parameter(torch.zeros(N_ROWS, MAX_COUNT + 1))
+        self.frequencies: torch.Tensor
+        self.register_buffer("frequencies", torch.zeros(N_ROWS, MAX_COUNT + 1), persistent=False)
 
-    def start_from(self, frequencies: np.ndarray) -> None:
-        """Begin with the `frequencies` of the classes, shape (21,)."""
+    def start_from(self, table: np.ndarray) -> None:
+        """Begin with the frequencies of the classes in `table`, int8 (n, 103)."""
+        seen = np.stack([(table == count).mean(axis=0) for count in range(MAX_COUNT + 1)], axis=1)
+        self.frequencies.copy_(torch.from_numpy(seen))
         with torch.no_grad():
-            self.prior.copy_(torch.from_numpy(np.log(frequencies + 1e-5)).float())
+            self.prior.copy_(torch.from_numpy(np.log(seen.mean(axis=0) + 1e-5)))
 
     def encode(self, table: torch.Tensor) -> torch.Tensor:
         """Return latents (n, d) on the sphere for counts, integers (n, 103)."""
@@ -276,23 +281,27 @@ class _Network(nn.Module):
         return torch.stack([at, between], dim=2).flatten(1, 2)[:, :N_ROWS] + self.prior
 
     def loss(self, table: torch.Tensor) -> torch.Tensor:
-        """Return the cross-entropy of the formulas, from noisy latents, and the untidiness of random points.
+        """Return the loss of a batch of counts (n, 103), n of 2 and more.
 
-        Latents are drawn towards a mean of zero, so that they spread over the whole sphere.
+        It is the cross-entropy of the formulas, from noisy latents; how unevenly they lie on the sphere (Wang & Isola,
+        ICML 2020, equation 4, t = 2); and how little random points of the sphere resemble formulas, each one by its
+        number of elements, all together by their shares of the elements, without which they would collapse to a few.
         """
+        config = self.config
         points = self.encode(table)
-        logits = self.decode(points + self.config.noise * torch.randn_like(points))
+        logits = self.decode(points + config.noise * torch.randn_like(points))
         classes = table.long().flatten()
-        entropy = functional.cross_entropy(logits.flatten(0, 1), classes, reduction="sum") / len(table)
-        entropy = entropy + _CENTRING * points.mean(dim=0).square().sum()
-        if not self.config.tidiness:
-            return entropy
-        anywhere = (2 * torch.rand(max(1, len(table) // 4), points.shape[1]) - 1) * _BOX
-        shares = self.decode(anywhere).softmax(dim=2)
+        loss = functional.cross_entropy(logits.flatten(0, 1), classes, reduction="sum") / len(table)
+        cosines = (points @ points.T / points.shape[1])[~torch.eye(len(points), dtype=torch.bool)]
+        loss = loss + config.spread * (4 * cosines - 4).exp().mean().log()
+        shares = self.decode(torch.randn(max(8, len(table) * 3 // 8), points.shape[1])).softmax(dim=2)
         elements = (1 - shares[:, :, 0]).sum(dim=1)
         doubt = -(shares * (shares + 1e-9).log()).sum(dim=(1, 2))
-        untidy = functional.relu(elements - 4) + 2 * functional.relu(2.2 - elements) + 0.1 * doubt
-        return entropy + self.config.tidiness * untidy.mean()
+        untidy = functional.relu(elements - 4) + 2 * functional.relu(2.5 - elements) + 0.15 * doubt
+        ratio = (self.frequencies + 1e-6) / (shares.mean(dim=0) + 1e-6)
+        unlike = (self.frequencies * ratio.log()).sum()
+        total: torch.Tensor = loss + config.tidiness * untidy.mean() + config.likeness * unlike
+        return total
 
     def _project(self, points: torch.Tensor) -> torch.Tensor:
         projected: torch.Tensor = functional.normalize(points, dim=1) * points.shape[1] ** 0.5

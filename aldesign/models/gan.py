@@ -12,20 +12,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aldesign.chemistry.elements import ALPHABET
-from aldesign.chemistry.formula import compositions, parse_many
+from aldesign.chemistry.elements import ALPHABET, NUMBER
+from aldesign.chemistry.formula import Compositions, compositions
 from aldesign.chemistry.neutrality import Options, valid_mask
 from aldesign.chemistry.onehot import MAX_COUNT, N_ROWS, decode_indices, indices
 from aldesign.errors import CheckpointError, InputError
 from aldesign.learning.checkpoint import digest, load_into, load_weights, save_weights
 from aldesign.learning.training import TrainingPlan
-from aldesign.models.wasserstein import Critic, Game, fit_wasserstein
+from aldesign.models.wasserstein import Critic, Game, draw, fit_wasserstein
 
 SHIPPED = Path(__file__).parent / "weights" / "gan"
-PLAN = TrainingPlan(epochs=40, batch_size=256, learning_rate=5e-4, patience=None, schedule="one_cycle", warm_up=0.02)
+PLAN = TrainingPlan(epochs=45, batch_size=256, learning_rate=5e-4, patience=None, schedule="one_cycle", warm_up=0.02)
 FILTER = "two to six elements, charge-neutral and electronegativity-balanced without the rule for alloys (SMACT icsd24)"
 CHUNK = 2048  # rows drawn at once
 _MOST_ELEMENTS = 6
+_RULES = Options(include_alloys=False)
+_NUMBERS = np.array([NUMBER[symbol] for symbol in ALPHABET], dtype=np.int16)
 _PATIENCE = 200  # chunks without one acceptable formula, after which a restriction is called hopeless
 
 
@@ -62,7 +64,7 @@ class FormulaGAN:
     """A source of new, mostly charge-neutral formulas.
 
     It follows MATGAN (Dan et al., npj Comput. Mater. 6, 84, 2020), a Wasserstein GAN on matrices of elements by counts,
-    with a class for the absent element and draws from the generator's probabilities.
+    with a class for the absent element, draws from probabilities, and a reward for neutral draws.
 
     Args:
         config: Shape of the networks.
@@ -122,9 +124,8 @@ class FormulaGAN:
         """Return n raw draws, int8 (n, 103): counts in Pettifor order, not reduced, possibly all zero."""
         noise = torch.from_numpy(rng.standard_normal((n, self.config.noise_size)))
         with torch.no_grad():
-            shares = (self.network(noise) / self.config.temperature).softmax(dim=2).cumsum(dim=2).numpy()
-        drawn = (rng.random((n, N_ROWS, 1)) >= shares).sum(axis=2)
-        return np.asarray(np.minimum(drawn, MAX_COUNT).astype(np.int8))
+            logits = self.network(noise) / self.config.temperature
+            return draw(logits, torch.from_numpy(rng.random((n, N_ROWS))))
 
     def fit(
         self,
@@ -163,6 +164,7 @@ class FormulaGAN:
             self.config.noise_size,
             plan,
             game or Game(),
+            trainable,
             seed=seed,
             checkpoint=checkpoint,
             fingerprint=f"{asdict(self.config)} {len(table)} {table.sum(axis=0).tolist()}",
@@ -199,9 +201,14 @@ def trainable(table: np.ndarray) -> np.ndarray:
     """Return which rows of counts, int8 (n, 103), the generator learns from, bool (n,): see `FILTER`."""
     size = (table > 0).sum(axis=1)
     mask = (size >= 2) & (size <= _MOST_ELEMENTS)
-    rows = np.flatnonzero(mask)
-    formulas = [formula for formula in decode_indices(table[rows]) if formula is not None]
-    mask[rows] = valid_mask(parse_many(formulas)[0], Options(include_alloys=False))
+    chosen = table[mask]
+    row, element = np.nonzero(chosen)
+    place = np.arange(len(row)) - np.searchsorted(row, row)  # 0, 1, … within each row
+    numbers = np.zeros((len(chosen), _MOST_ELEMENTS), dtype=np.int16)
+    amounts = np.zeros((len(chosen), _MOST_ELEMENTS))
+    numbers[row, place] = _NUMBERS[element]
+    amounts[row, place] = chosen[row, element]
+    mask[mask] = valid_mask(Compositions(numbers, amounts), _RULES)
     return np.asarray(mask)
 
 

@@ -230,7 +230,7 @@ def validity(table: np.ndarray) -> np.ndarray:
 
 def share(mask: np.ndarray | np.bool) -> float:
     """Return the share of true values, to four digits; 0 for none at all."""
-    return round(float(np.mean(mask)), 4) if len(mask) else 0.0
+    return round(float(np.mean(mask)), 4) if np.size(mask) else 0.0
 
 
 def distribution(table: np.ndarray) -> dict[str, float]:

@@ -38,8 +38,10 @@ class Game:
     Attributes:
         critic_steps: Steps of the critic for one of the generator.
         critic_rate: Learning rate of the critic relative to that of the generator.
-        penalty: Weight of the gradient penalty (10 in Gulrajani et al., NeurIPS 2017).
+        slope: Gradient of the critic above which it is punished; the scale of its verdicts.
+        penalty: Weight of the gradient penalty.
         lazy: The penalty is computed in every so many steps of the critic, with as much more weight.
+        reward: Weight of the objective, as the critic foresees it, in the generator's loss.
         temperature: Of the Gumbel-softmax, whose gradient stands for that of the hard choice.
         averaging: Share of the newest weights in the running average that is kept.
 
@@ -47,37 +49,53 @@ class Game:
 
     critic_steps: int = 2
     critic_rate: float = 2.0
-    penalty: float = 3.0
+    slope: float = 5.0
+    penalty: float = 1.0
     lazy: int = 4
+    reward: float = 2.0
     temperature: float = 0.7
     averaging: float = 0.01
 
 
 class Critic(nn.Module):
-    """Tells training formulas from made ones; formulas are judged with the spread of their group of eight.
+    """Tells training formulas from made ones, and foresees whether a formula meets the objective.
 
-    The spread (Karras et al., ICLR 2018) lets it see, and punish, a generator that repeats itself.
+    Formulas are judged with the spread of their group of eight (Karras et al., ICLR 2018), which lets the critic
+    see, and punish, a generator that repeats itself.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.elements = nn.Linear(N_ROWS * MAX_COUNT + N_ROWS, width)
+        # a few ones among two thousand zeros: an embedding, whose scale does not shrink with the number of zeros
+        self.counted = nn.Parameter(0.1 * torch.randn(N_ROWS, MAX_COUNT + 1, width))
+        self.element = nn.Parameter(0.1 * torch.randn(N_ROWS, 1, width))
+        self.bias = nn.Parameter(torch.zeros(width))
         self.mixed = nn.Linear(width, width)
         self.last = nn.Linear(width + 1, width)
-        self.verdict = nn.Linear(width, 1)
-        # a few ones among two thousand zeros: as for an embedding, weights are not scaled down by the zeros
-        nn.init.normal_(self.elements.weight, std=0.2)
-        self.register_buffer("counts", torch.arange(1, MAX_COUNT + 1).float() / 4, persistent=False)
+        self.heads = nn.Linear(width, 2)
 
-    def forward(self, matrices: torch.Tensor) -> torch.Tensor:
-        """Return the verdicts (n,) on matrices (n, 103, 21), n a multiple of eight."""
-        present = matrices[:, :, 1:]
-        counts = self.get_buffer("counts")
-        x = functional.leaky_relu(self.elements(torch.cat([present.flatten(1), present @ counts], dim=1)), 0.2)
+    def embedding(self) -> torch.Tensor:
+        """Return the vectors that one count of one element adds, (103 * 21, width); those of absence are zero."""
+        counts = torch.arange(MAX_COUNT + 1).view(1, -1, 1)
+        return ((self.counted + 0.25 * counts * self.element) * (counts > 0)).flatten(0, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return verdicts (n,) and logits of the objective (n,) for sums of embeddings (n, width), n a multiple of 8."""
+        x = functional.leaky_relu(x + self.bias, 0.2)
         x = x + functional.leaky_relu(self.mixed(x), 0.2)
         spread = x.view(-1, _GROUP, x.shape[1]).std(dim=1).mean(dim=1).repeat_interleave(_GROUP)
-        verdict: torch.Tensor = self.verdict(functional.leaky_relu(self.last(torch.cat([x, spread[:, None]], 1)), 0.2))
-        return verdict[:, 0]
+        x = functional.leaky_relu(self.last(torch.cat([x, spread[:, None]], dim=1)), 0.2)
+        verdict, objective = self.heads(x).unbind(dim=1)
+        return verdict, objective
+
+
+def embed(table: np.ndarray, embedding: torch.Tensor) -> torch.Tensor:
+    """Return the sums of the vectors of the counts in `table`, int8 (n, 103): what a one-hot product would give."""
+    row, element = np.nonzero(table)
+    index = torch.from_numpy(element * (MAX_COUNT + 1) + table[row, element])
+    starts = torch.from_numpy(np.searchsorted(row, np.arange(len(table))))
+    sums: torch.Tensor = functional.embedding_bag(index, embedding, starts, mode="sum")
+    return sums
 
 
 def fit_wasserstein(
@@ -87,6 +105,7 @@ def fit_wasserstein(
     noise_size: int,
     plan: TrainingPlan,
     game: Game,
+    objective: Callable[[np.ndarray], np.ndarray],
     *,
     seed: int,
     checkpoint: Path | None,
@@ -95,8 +114,10 @@ def fit_wasserstein(
 ) -> tuple[int, float]:
     """Train `generator` (noise to logits) in place, and leave it with its averaged weights.
 
-    A Wasserstein game with gradient penalty (Gulrajani et al., NeurIPS 2017), on hard one-hot matrices drawn with
-    Gumbel noise, their gradient being that of the softmax (Jang et al., ICLR 2017).
+    A Wasserstein game with a one-sided gradient penalty (Gulrajani et al., NeurIPS 2017; Petzka et al., ICLR 2018) on
+    hard one-hot matrices drawn with Gumbel noise, their gradient being that of the softmax (Jang et al., ICLR 2017).
+    The critic also learns which of the formulas made meet the `objective`, and the generator is rewarded for these
+    (as in ORGAN, Guimaraes et al., arXiv:1705.10843).
 
     Args:
         generator: Maps noise (n, noise_size) to logits (n, 103, 21).
@@ -105,6 +126,7 @@ def fit_wasserstein(
         noise_size: Dimensions of the normal noise.
         plan: An epoch shows the critic every formula once.
         game: Balance of the two.
+        objective: Takes counts, int8 (n, 103); returns which rows are to be rewarded, bool (n,).
         seed: Seed of batches and noise.
         checkpoint: Folder of the running state; None for none.
         fingerprint: Text that names data and configuration; another one refuses the checkpoint.
@@ -121,7 +143,7 @@ def fit_wasserstein(
     plan = replace(plan, batch_size=min(plan.batch_size, len(table)) // _GROUP * _GROUP)
     if plan.batch_size == 0:
         raise AldesignError(f"{len(table)} formulas are too few to train a generator", f"give {_GROUP} or more")
-    run = _Run(generator, critic, table, noise_size, plan, game, seed, checkpoint, fingerprint)
+    run = _Run(generator, critic, table, noise_size, plan, game, objective, seed, checkpoint, fingerprint)
     with torch.random.fork_rng(devices=[]):
         run.resume()
         while not run.over:
@@ -130,6 +152,13 @@ def fit_wasserstein(
                 progress(line)
         run.finish()
     return run.epochs, run.seconds
+
+
+def draw(logits: torch.Tensor, uniform: torch.Tensor) -> np.ndarray:
+    """Return counts, int8 (n, 103), drawn from the classes' `logits` (n, 103, 21) by uniform numbers (n, 103)."""
+    shares = logits.softmax(dim=2).cumsum(dim=2)
+    drawn = (uniform[:, :, None] >= shares).sum(dim=2).clamp_max(MAX_COUNT)
+    return np.asarray(drawn.to(torch.int8).numpy())
 
 
 class _Run:
@@ -143,19 +172,20 @@ class _Run:
         noise_size: int,
         plan: TrainingPlan,
         game: Game,
+        objective: Callable[[np.ndarray], np.ndarray],
         seed: int,
         checkpoint: Path | None,
         fingerprint: str,
     ) -> None:
         self.generator, self.critic, self.table, self.noise_size = generator, critic, table, noise_size
-        self.plan, self.game, self.seed = plan, game, seed
+        self.plan, self.game, self.objective, self.seed = plan, game, objective, seed
         self.path = checkpoint / STATE if checkpoint else None
         fixed = {k: v for k, v in asdict(plan).items() if k != "checkpoint_seconds"}
         self.identity = json.dumps([fixed, asdict(game), seed, fingerprint], sort_keys=True)
         self.average = {k: v.detach().clone() for k, v in generator.state_dict().items()}
         self.makes = torch.optim.Adam(generator.parameters(), lr=plan.learning_rate, betas=_BETAS)
         self.judges = torch.optim.Adam(critic.parameters(), lr=plan.learning_rate, betas=_BETAS)
-        self.epochs, self.steps, self.distance = 0, 0, 0.0
+        self.epochs, self.steps, self.distance, self.met = 0, 0, 0.0, 0.0
         self.over = False
         self.before, self.started, self.written = 0.0, time.monotonic(), time.monotonic()
         self.random: torch.Tensor | None = None
@@ -177,15 +207,16 @@ class _Run:
         while self.steps < total and not self.over:
             self._set_rates((self.epochs + self.steps / total) / self.plan.epochs)
             rows = self.table[order[self.steps * size : (self.steps + 1) * size]]
-            self._judge(functional.one_hot(torch.from_numpy(rows).long(), MAX_COUNT + 1).float())
+            self._judge(rows)
             self.steps += 1
             if self.steps % self.game.critic_steps == 0:
                 self._make()
             if self.path and time.monotonic() - self.written > self.plan.checkpoint_seconds:
                 self.write()
             self.over = bool(self.plan.max_minutes) and self.seconds > 60 * (self.plan.max_minutes or 0)
-        line = f"distance {self.distance / max(self.steps, 1):.4g}  {self.seconds - since:.1f} s"
-        self.epochs, self.steps, self.distance = self.epochs + 1, 0, 0.0
+        distance, met = self.distance / max(self.steps, 1), self.met / max(self.steps, 1)
+        line = f"distance {distance:.4g}  objective {met:.4f}  {self.seconds - since:.1f} s"
+        self.epochs, self.steps, self.distance, self.met = self.epochs + 1, 0, 0.0, 0.0
         self.over = self.over or self.epochs >= self.plan.epochs
         return f"epoch {self.epochs}/{self.plan.epochs}  {line}"
 
@@ -198,35 +229,51 @@ class _Run:
         for group in self.judges.param_groups:
             group["lr"] = rate * self.game.critic_rate
 
-    def _draw(self) -> torch.Tensor:
-        logits: torch.Tensor = self.generator(torch.randn(self.plan.batch_size, self.noise_size))
-        uniform = torch.rand_like(logits).clamp(1e-9, 1 - 1e-6)
-        soft = ((logits - (-uniform.log()).log()) / self.game.temperature).softmax(dim=2)
-        hard = functional.one_hot(soft.argmax(dim=2), MAX_COUNT + 1).to(soft.dtype)
-        return hard + soft - soft.detach()
+    def _noise(self) -> torch.Tensor:
+        return torch.randn(self.plan.batch_size, self.noise_size)
 
-    def _judge(self, real: torch.Tensor) -> None:
+    def _judge(self, real: np.ndarray) -> None:
         with torch.no_grad():
-            made = self._draw()
-        on_made, on_real = self.critic(torch.cat([made, real])).chunk(2)
+            made = draw(self.generator(self._noise()), torch.rand(len(real), N_ROWS))
+        good = torch.from_numpy(self.objective(made)).float()
+        embedding = self.critic.embedding()
+        x_made, x_real = embed(made, embedding), embed(real, embedding)
+        verdict, foreseen = self.critic(torch.cat([x_made, x_real]))
+        on_made, on_real = verdict.chunk(2)
         loss = on_made.mean() - on_real.mean()
         distance = -float(loss.detach())
         if not math.isfinite(distance):
             raise AldesignError(f"the critic's loss became {distance} in epoch {self.epochs + 1}")
         self.distance += distance
+        self.met += float(good.mean())
         loss = loss + 1e-3 * on_real.square().mean()  # keeps verdicts from drifting away together
+        labels = torch.cat([good, torch.ones(len(real))])
+        loss = loss + 2 * functional.binary_cross_entropy_with_logits(foreseen, labels)
         if self.steps % self.game.lazy == 0:
-            share = torch.rand(len(real), 1, 1)
-            between = (share * real + (1 - share) * made).requires_grad_()
-            (slope,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
-            excess = (slope.flatten(1).norm(dim=1) - 1).square().mean()
-            loss = loss + self.game.penalty * self.game.lazy * excess
+            loss = loss + self.game.penalty * self.game.lazy * self._excess(x_made, x_real, embedding)
         self.judges.zero_grad(set_to_none=True)
         loss.backward()
         self.judges.step()
 
+    def _excess(self, x_made: torch.Tensor, x_real: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        """Return by how much the critic is too steep between made and real matrices.
+
+        The slope on the matrix is the embedding times that on the sum of vectors, its square a quadratic form.
+        """
+        share = torch.rand(len(x_real), 1)
+        between = share * x_real + (1 - share) * x_made
+        (slope,) = torch.autograd.grad(self.critic(between)[0].sum(), between, create_graph=True)
+        squared = ((slope @ (embedding.T @ embedding)) * slope).sum(dim=1)
+        return functional.relu((squared + 1e-12).sqrt() - self.game.slope).square().mean()
+
     def _make(self) -> None:
-        loss = -self.critic(self._draw()).mean()
+        logits: torch.Tensor = self.generator(self._noise())
+        uniform = torch.rand_like(logits).clamp(1e-9, 1 - 1e-6)
+        soft = ((logits - (-uniform.log()).log()) / self.game.temperature).softmax(dim=2)
+        hard = functional.one_hot(soft.argmax(dim=2), MAX_COUNT + 1).to(soft.dtype)
+        matrices = hard + soft - soft.detach()
+        verdict, foreseen = self.critic(matrices.flatten(1) @ self.critic.embedding().detach())
+        loss = -verdict.mean() - self.game.reward * functional.logsigmoid(foreseen).mean()
         self.makes.zero_grad(set_to_none=True)
         loss.backward()
         self.makes.step()
@@ -252,6 +299,7 @@ class _Run:
             "epochs": self.epochs,
             "steps": self.steps,
             "distance": self.distance,
+            "met": self.met,
             "over": self.over,
             "seconds": self.seconds,
         }
@@ -276,6 +324,7 @@ class _Run:
             restore_optimiser(self.makes, tensors, "makes.")
             restore_optimiser(self.judges, tensors, "judges.")
             self.epochs, self.steps, self.distance = counters["epochs"], counters["steps"], counters["distance"]
+            self.met = counters["met"]
             self.over, self.before = counters["over"], counters["seconds"]
             self.random = tensors["random"] if self.steps else None
         except (KeyError, RuntimeError, ValueError) as error:
