@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -66,8 +66,16 @@ class Encoder(Protocol):
 class Generator(Protocol):
     """A source of new formulas."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> list[str]:
-        """Return n canonical formulas, repeats possible."""
+    def sample(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        min_elements: int = 2,
+        max_elements: int | None = None,
+        allowed: Collection[str] | None = None,
+    ) -> list[str]:
+        """Return n canonical formulas of `allowed` elements, repeats possible."""
 
 
 class Surrogate(Protocol):

@@ -86,6 +86,15 @@ class Parts:
         return FormulaGAN.load(Path(section.path) if section.path else None)
 
     @cached_property
+    def allowed(self) -> list[str]:
+        """The elements that the campaign's rules leave, in the order of the one-hot matrix."""
+        from aldesign.chemistry.elements import ALPHABET, resolve
+
+        included = resolve(self.spec.space.include) if self.spec.space.include else frozenset(ALPHABET)
+        excluded = resolve(self.spec.space.exclude)
+        return [symbol for symbol in ALPHABET if symbol in included - excluded]
+
+    @cached_property
     def acquirer(self) -> UpperConfidenceBound:
         """What decides which candidates are worth an answer."""
         return UpperConfidenceBound(self.goal, self.spec.acquisition.kappa)

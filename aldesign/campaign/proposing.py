@@ -90,6 +90,7 @@ def propose(parts: Parts, learned: Learned, iteration: int, attempt: int) -> tup
     """
     spec = parts.spec
     found: dict[str, Source] = {}
+    share = 0
     counts: Counter[str] = Counter()
     rng = stream(spec.seed, iteration, f"latent-{attempt}")
     points = parts.acquirer.propose(
@@ -105,13 +106,20 @@ def propose(parts: Parts, learned: Learned, iteration: int, attempt: int) -> tup
     counts.update(searched=len(decoded), decoded=sum(formula is not None for formula in decoded))
     found.update({formula: Source.LATENT for formula in decoded if formula is not None})
     if parts.generator is not None and spec.generator is not None:
-        share = spec.generator.fraction / (1 - spec.generator.fraction)
-        wanted = round(spec.acquisition.proposals * share)
-        drawn = parts.generator.sample(wanted, stream(spec.seed, iteration, f"generator-{attempt}"))
+        drawn = parts.generator.sample(
+            spec.generator.samples,
+            stream(spec.seed, iteration, f"generator-{attempt}"),
+            min_elements=spec.space.n_elements[0],
+            max_elements=spec.space.n_elements[1],
+            allowed=parts.allowed,
+        )
         counts.update(sampled=len(drawn))
         for formula in drawn:
             found.setdefault(formula, Source.GAN)
-    return score(parts, learned.surrogate, found), counts
+        share = round(spec.acquisition.proposals * spec.generator.fraction / (1 - spec.generator.fraction))
+    scored = sorted(score(parts, learned.surrogate, found), key=lambda item: -item.score)
+    searched = [item for item in scored if item.candidate.source is Source.LATENT]
+    return searched + [item for item in scored if item.candidate.source is Source.GAN][:share], counts
 
 
 def score(parts: Parts, surrogate: Surrogate, found: dict[str, Source]) -> list[Scored]:

@@ -106,11 +106,15 @@ class AcquisitionSpec(Section):
 
 
 class GeneratorSpec(Section):
-    """The generator's share of the pool of proposals; `path` is None for the shipped weights."""
+    """The generator draws `samples` formulas of the allowed elements; the best-scored of them fill its share of the pool.
+
+    `path` is None for the shipped weights.
+    """
 
     kind: Literal["gan"] = "gan"
     path: str | None = None
     fraction: float = Field(0.5, ge=0, lt=1)
+    samples: int = Field(512, ge=1)
 
 
 class OracleSpec(Section):
