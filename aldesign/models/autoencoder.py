@@ -21,6 +21,10 @@ from aldesign.learning.training import Minibatches, TrainingHistory, TrainingPla
 SHIPPED = Path(__file__).parent / "weights" / "autoencoder"
 PLAN = TrainingPlan(epochs=16, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
 CHUNK = 4096  # rows at once, for memory
+# Logits that the second, third and fourth surest elements of a random point should have above those of their absence,
+# and the fifth and sixth at most; and the weight of each.
+_SURE = torch.tensor([1.5, 1.0, 0.5, -0.5, -1.5])
+_WEIGHT = torch.tensor([1.0, 0.6, 0.2, 0.5, 1.0])
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class AutoencoderConfig:
         noise: Standard deviation of the noise on latents of unit scale, while training.
         augmented: Share of the training formulas with a random substitution or count, while training.
         spread: Weight of the loss that spreads the formulas evenly over the latent sphere.
-        tidiness: Weight of the loss that keeps random latent points at definite counts of two to four elements.
+        tidiness: Weight of the loss that gives random latent points two to four elements, beyond doubt.
         likeness: Weight of the loss that gives random latent points, together, the formulas' shares of the elements.
         architecture: The same in words, for the card.
 
@@ -148,8 +152,11 @@ class FormulaAutoencoder:
 
         Raises:
             FormulaError: A formula has no one-hot matrix.
+            InputError: There are fewer than two formulas.
 
         """
+        if len(formulas) < 2:
+            raise InputError(f"{len(formulas)} formulas are too few to learn from", "give two or more")
         table, validation = indices(compositions(formulas)), indices(compositions(validation_formulas))
         unseen = {row.tobytes() for row in (*validation, *indices(compositions(held_out)))}
         with torch.random.fork_rng(devices=[]):
@@ -294,13 +301,15 @@ class _Network(nn.Module):
         loss = functional.cross_entropy(logits.flatten(0, 1), classes, reduction="sum") / len(table)
         cosines = (points @ points.T / points.shape[1])[~torch.eye(len(points), dtype=torch.bool)]
         loss = loss + config.spread * (4 * cosines - 4).exp().mean().log()
-        shares = self.decode(torch.randn(max(8, len(table) * 3 // 8), points.shape[1])).softmax(dim=2)
-        elements = (1 - shares[:, :, 0]).sum(dim=1)
-        doubt = -(shares * (shares + 1e-9).log()).sum(dim=(1, 2))
-        untidy = functional.relu(elements - 4) + 2 * functional.relu(2.5 - elements) + 0.15 * doubt
+        guesses = self.decode(torch.randn(max(8, len(table) * 3 // 8), points.shape[1]))
+        shares = guesses.softmax(dim=2)
+        # by how much each element's best count beats its absence, the surest six elements first
+        margins = (guesses[:, :, 1:].amax(dim=2) - guesses[:, :, 0]).topk(6, dim=1).values
+        present = functional.relu(_SURE[:3] - margins[:, 1:4]) @ _WEIGHT[:3]
+        absent = functional.relu(margins[:, 4:6] - _SURE[3:]) @ _WEIGHT[3:]
         ratio = (self.frequencies + 1e-6) / (shares.mean(dim=0) + 1e-6)
         unlike = (self.frequencies * ratio.log()).sum()
-        total: torch.Tensor = loss + config.tidiness * untidy.mean() + config.likeness * unlike
+        total: torch.Tensor = loss + config.tidiness * (present + absent).mean() + config.likeness * unlike
         return total
 
     def _project(self, points: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,7 @@ class FormulaGAN:
         found: list[str] = []
         barren = 0
         while len(found) < n:
-            table = self.sample_table(min(CHUNK, max(64, 2 * (n - len(found)))), rng)
+            table = self.sample_table(min(CHUNK, max(64, int(1.2 * (n - len(found))))), rng)
             size = (table > 0).sum(axis=1)
             good = (size >= min_elements) & (size <= (max_elements or N_ROWS)) & ~(table[:, forbidden] > 0).any(axis=1)
             found += [formula for formula in decode_indices(table[good]) if formula is not None]
@@ -125,7 +125,7 @@ class FormulaGAN:
         noise = torch.from_numpy(rng.standard_normal((n, self.config.noise_size)))
         with torch.no_grad():
             logits = self.network(noise) / self.config.temperature
-            return draw(logits, torch.from_numpy(rng.random((n, N_ROWS))))
+            return draw(logits.float(), torch.from_numpy(rng.random((n, N_ROWS), dtype=np.float32)))
 
     def fit(
         self,

@@ -193,7 +193,10 @@ def _train_gan(
 def sample_quality(
     model: gan.FormulaGAN, train: np.ndarray, held_out: np.ndarray, seed: int, n: int = SAMPLES
 ) -> dict[str, Any]:
-    """Return validity, uniqueness and novelty of `n` samples, beside the figures of the training formulas."""
+    """Return validity, uniqueness and novelty of `n` samples, beside the figures of the training formulas.
+
+    ``element_shares_distance`` is half the sum of the absolute differences between the shares of the elements.
+    """
     started = time.perf_counter()
     formulas = model.sample(n, stream(seed, 0, "samples"))
     seconds = time.perf_counter() - started
@@ -214,6 +217,7 @@ def sample_quality(
         "held_out_found": len({row.tobytes() for row in table} & hidden),
         "elements": distribution(table),
         "elements_train": distribution(filtered),
+        "element_shares_distance": round(float(np.abs(element_shares(table) - element_shares(filtered)).sum() / 2), 4),
         "mean_elements": round(float((table > 0).sum(axis=1).mean()), 3),
         "distinct_elements": int((table > 0).any(axis=0).sum()),
         "samples_per_second": round(n / seconds),
@@ -231,6 +235,12 @@ def validity(table: np.ndarray) -> np.ndarray:
 def share(mask: np.ndarray | np.bool) -> float:
     """Return the share of true values, to four digits; 0 for none at all."""
     return round(float(np.mean(mask)), 4) if np.size(mask) else 0.0
+
+
+def element_shares(table: np.ndarray) -> np.ndarray:
+    """Return each element's share of all the occurrences of elements in counts (n, 103), float64 (103,)."""
+    occurrences = (table > 0).sum(axis=0)
+    return np.asarray(occurrences / max(int(occurrences.sum()), 1))
 
 
 def distribution(table: np.ndarray) -> dict[str, float]:

@@ -42,6 +42,8 @@ class Game:
         penalty: Weight of the gradient penalty.
         lazy: The penalty is computed in every so many steps of the critic, with as much more weight.
         reward: Weight of the objective, as the critic foresees it, in the generator's loss.
+        likeness: Weight of the loss that keeps the shares of the elements and counts those of the training formulas;
+            without it the reward is earned with the few elements of many oxidation states.
         temperature: Of the Gumbel-softmax, whose gradient stands for that of the hard choice.
         averaging: Share of the newest weights in the running average that is kept.
 
@@ -52,7 +54,8 @@ class Game:
     slope: float = 5.0
     penalty: float = 1.0
     lazy: int = 4
-    reward: float = 2.0
+    reward: float = 1.0
+    likeness: float = 3.0
     temperature: float = 0.7
     averaging: float = 0.01
 
@@ -80,7 +83,7 @@ class Critic(nn.Module):
         return ((self.counted + 0.25 * counts * self.element) * (counts > 0)).flatten(0, 1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return verdicts (n,) and logits of the objective (n,) for sums of embeddings (n, width), n a multiple of 8."""
+        """Return verdicts (n,) and the objective's logits (n,) for sums of embeddings (n, width), n a multiple of 8."""
         x = functional.leaky_relu(x + self.bias, 0.2)
         x = x + functional.leaky_relu(self.mixed(x), 0.2)
         spread = x.view(-1, _GROUP, x.shape[1]).std(dim=1).mean(dim=1).repeat_interleave(_GROUP)
@@ -182,6 +185,8 @@ class _Run:
         self.path = checkpoint / STATE if checkpoint else None
         fixed = {k: v for k, v in asdict(plan).items() if k != "checkpoint_seconds"}
         self.identity = json.dumps([fixed, asdict(game), seed, fingerprint], sort_keys=True)
+        seen = np.stack([(table == count).mean(axis=0) for count in range(MAX_COUNT + 1)], axis=1)
+        self.frequencies = torch.from_numpy(seen).float()
         self.average = {k: v.detach().clone() for k, v in generator.state_dict().items()}
         self.makes = torch.optim.Adam(generator.parameters(), lr=plan.learning_rate, betas=_BETAS)
         self.judges = torch.optim.Adam(critic.parameters(), lr=plan.learning_rate, betas=_BETAS)
@@ -273,7 +278,9 @@ class _Run:
         hard = functional.one_hot(soft.argmax(dim=2), MAX_COUNT + 1).to(soft.dtype)
         matrices = hard + soft - soft.detach()
         verdict, foreseen = self.critic(matrices.flatten(1) @ self.critic.embedding().detach())
+        ratio = (self.frequencies + 1e-6) / (logits.softmax(dim=2).mean(dim=0) + 1e-6)
         loss = -verdict.mean() - self.game.reward * functional.logsigmoid(foreseen).mean()
+        loss = loss + self.game.likeness * (self.frequencies * ratio.log()).sum()
         self.makes.zero_grad(set_to_none=True)
         loss.backward()
         self.makes.step()

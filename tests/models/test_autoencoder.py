@@ -108,6 +108,11 @@ def test_points_of_other_dimensions_or_not_finite_are_refused():
         model.decode(np.full((1, 16), np.nan))
 
 
+def test_too_few_formulas_are_refused():
+    with pytest.raises(InputError, match="1 formulas"):
+        FormulaAutoencoder(TINY).fit(["NaCl"])
+
+
 def test_nothing_in_nothing_out():
     model = FormulaAutoencoder(TINY)
     assert model.encode([]).shape == (0, 16)

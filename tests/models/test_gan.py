@@ -44,7 +44,9 @@ def test_a_tiny_generator_learns_salts_beyond_the_shares_of_their_elements():
     found = []
     for epochs, rate in ((1, 1e-12), (50, 1e-2)):
         model = FormulaGAN(TINY)
-        history = model.fit(SALTS, plan=replace(QUICK, epochs=epochs, learning_rate=rate), seed=0)
+        history = model.fit(
+            SALTS, plan=replace(QUICK, epochs=epochs, learning_rate=rate), game=wasserstein.Game(reward=4.0), seed=0
+        )
         assert (history.formulas, history.epochs) == (len(SALTS), epochs)
         found.append(trainable(model.sample_table(500, np.random.default_rng(0))).mean())
     untrained, trained = found
@@ -143,7 +145,7 @@ def test_shipped_formulas_are_canonical_compounds(shipped):
 def test_shipped_three_quarters_and_more_are_valid_by_smact_itself(shipped):
     made = shipped.sample(500, np.random.default_rng(2))
     sizes = [len(Composition(f)) for f in made]
-    assert 3.0 <= np.mean(sizes) <= 4.0
+    assert 3.0 <= np.mean(sizes) <= 4.1  # 3.6 in the training formulas
     assert np.mean([k <= 7 and smact_validity(f) for f, k in zip(made, sizes, strict=True)]) >= 0.75
     assert len(set(made)) > 450
     assert len({symbol for f in made for symbol in Composition(f).get_el_amt_dict()}) > 60
@@ -173,6 +175,7 @@ def test_shipped_card_tells_its_training_set_beside_its_own_figures(shipped):
     assert metrics["samples"] == 20_000
     assert metrics["unique"] > 0.9
     assert metrics["novel"] > 0.5
+    assert metrics["element_shares_distance"] < 0.25
     assert sum(metrics["elements"].values()) == pytest.approx(1.0, abs=1e-3)
     assert "charge-neutral" in card["data"]["filter"]
     assert card["split"]["by"] == "formula"
