@@ -20,8 +20,9 @@ from aldesign.learning.training import TrainingPlan, fit_network
 from aldesign.records import Candidate, Crystal, LabelledRow, Prediction
 from aldesign.seeds import stream, torch_seed
 from aldesign.structures.graphs import CrystalGraph, GraphStore, build_graph, pack
-from oracles.common import UNITS, Progress, TrainedOracle, calibrate, error_metrics, labels, training_level
+from oracles.common import UNITS, Progress, TrainedOracle, error_metrics, labels, training_level
 from oracles.crystal_network import LOG_SCALE, CrystalNetwork, NetworkSize, joint_loss, tensors
+from oracles.spread import fit_spread, observed
 
 KNOT = 0.01  # Å; distances are rounded to it while training
 ATOMS_PER_BATCH = 2000  # when predicting
@@ -64,7 +65,7 @@ class CrystalGraphOracle(TrainedOracle):
 
     network: CrystalNetwork
     scaling: np.ndarray  # (2, p): centre and spread of the labels of each property
-    calibrations: np.ndarray  # (p, 2): as `calibration`, of each property
+    spreads: list[np.ndarray]  # of each property: stated and observed standard deviations, (2, k), ascending
     elements: np.ndarray  # (119,): number of training crystals that hold each element
     limits: np.ndarray  # (2,): most atoms in a training cell; shortest training distance in Å
 
@@ -235,11 +236,17 @@ class CrystalGraphOracle(TrainedOracle):
         for k, target in enumerate(self.targets):
             known = np.isfinite(truth[index, k])
             if known.any():
-                scale, offset = self.calibrations[k]
-                metrics = error_metrics(truth[index, k][known], value[known, k], scale * std[known, k] + offset)
-                found[target] = metrics
-                if target != "band_gap":
-                    metrics.pop("mae_nonmetals", None)
+                label, answer, sigma = truth[index, k][known], value[known, k], std[known, k]
+                found[target] = error_metrics(label, answer, sigma)
+                if target == "band_gap":
+                    # the many metals seen as such are covered by any std, and say nothing about it
+                    open_ = answer > 0
+                    inside = np.abs(answer - label)[open_] / sigma[open_]
+                    for share, width in (("68", 1.0), ("95", 1.96)):
+                        covered = float((inside <= width).mean()) if open_.any() else 1.0
+                        found[target][f"coverage_{share}_predicted_nonmetals"] = round(covered, 4)
+                else:
+                    found[target].pop("mae_nonmetals", None)
         self.training = {**self.training, "metrics": {**self.training.get("metrics", {}), name: found}}
         return found
 
@@ -293,7 +300,7 @@ class CrystalGraphOracle(TrainedOracle):
         return np.where(gaps, -centre / spread, -np.inf)
 
     def _infer(self, graphs: Sequence[CrystalGraph]) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and uncalibrated standard deviations of m graphs, (m, p) each, in the properties' units."""
+        """Return values and standard deviations of m graphs, (m, p) each, in the properties' units."""
         centre, spread = self.scaling
         output = np.zeros((len(graphs), len(self.targets), 2))
         order = sorted(range(len(graphs)), key=lambda i: len(graphs[i]))
@@ -305,7 +312,9 @@ class CrystalGraphOracle(TrainedOracle):
                 output[rows] = self.network(batch).numpy()
         value = np.maximum(output[..., 0], self._floor()) * spread + centre
         # the standard deviation of a Laplace distribution of scale b is sqrt(2) b
-        return value, np.sqrt(2.0) * np.exp(output[..., 1].clip(*LOG_SCALE)) * spread
+        stated = np.sqrt(2.0) * np.exp(output[..., 1].clip(*LOG_SCALE)) * spread
+        std = [observed(stated[:, k], knots) for k, knots in enumerate(self.spreads)]
+        return value, np.stack(std, axis=1)
 
     def _prepare(self, store: GraphStore, truth: np.ndarray, train: np.ndarray, seed: int) -> CrystalNetwork:
         """Set what the training crystals define, and return the network to train."""
@@ -326,16 +335,15 @@ class CrystalGraphOracle(TrainedOracle):
             self.scaling = self.scaling[:, columns]
             self.elements = self.elements + seen
             self.limits = np.array([max(self.limits[0], limits[0]), min(self.limits[1], limits[1])])
-        self.calibrations = np.tile([1.0, 0.0], (len(self.targets), 1))
-        self.calibration = (1.0, 0.0)
+        self.spreads = [np.full((2, 1), 1e-9) for _ in self.targets]  # as stated
         return network
 
     def _calibrate(self, store: GraphStore, truth: np.ndarray, index: np.ndarray) -> None:
         value, std = self._infer([store[int(i)] for i in index])
         for k in range(len(self.targets)):
             known = np.isfinite(truth[index, k])
-            self.calibrations[k] = calibrate(truth[index, k][known], value[known, k], std[known, k])
-        self._choose(self.property)
+            if known.any():
+                self.spreads[k] = fit_spread(value[known, k] - truth[index, k][known], std[known, k])
 
     def _choose(self, name: str) -> None:
         if name not in self.targets:
@@ -343,15 +351,13 @@ class CrystalGraphOracle(TrainedOracle):
                 f"these weights of {self.name} know no property {name!r}", f"allowed: {', '.join(self.targets)}"
             )
         self.property = name
-        a, b = self.calibrations[self.targets.index(name)]
-        self.calibration = (float(a), float(b))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         weights = {f"network.{k}": v.float().numpy() for k, v in self.network.state_dict().items()}
         return {
             **weights,
             "scaling": self.scaling,
-            "calibrations": self.calibrations,
+            **{f"spread.{k}": knots for k, knots in enumerate(self.spreads)},
             "elements": self.elements,
             "limits": self.limits,
         }
@@ -361,7 +367,7 @@ class CrystalGraphOracle(TrainedOracle):
         self.network = CrystalNetwork(size).double().eval()
         weights = {k.removeprefix("network."): v for k, v in arrays.items() if k.startswith("network.")}
         self.network.load_state_dict({k: torch.from_numpy(v).double() for k, v in weights.items()})
-        self.scaling, self.calibrations = arrays["scaling"], arrays["calibrations"]
+        self.scaling, self.spreads = arrays["scaling"], [arrays[f"spread.{k}"] for k in range(len(self.targets))]
         self.elements, self.limits = arrays["elements"], arrays["limits"]
         if not set(self.targets) <= UNITS.keys() or self.scaling.shape != (2, len(self.targets)):
             raise CheckpointError(f"the card's targets {self.targets} do not fit the weights", "train them again")

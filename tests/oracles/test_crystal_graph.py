@@ -15,6 +15,7 @@ from oracles.common import SHIPPED
 from oracles.crystal_graph import CrystalGraphOracle
 from oracles.crystal_network import CrystalNetwork, GatedMessages, NetworkSize, joint_loss, tensors
 from oracles.crystal_pretraining import pretrain, split_by_formula
+from oracles.spread import fit_spread, observed
 
 TINY = {"layers": 2, "width": 16, "message": 8, "centres": 12, "epochs": 60, "batch_size": 8, "learning_rate": 5e-3}
 CATIONS, ANIONS = ("Li", "Na", "K", "Rb", "Cs", "Ag"), ("F", "Cl", "Br", "I", "H")
@@ -204,6 +205,18 @@ def test_rows_without_crystals_are_left_out_or_refused():
     assert said[0].startswith("1 rows without a usable crystal")
     with pytest.raises(InputError, match="none of the 1 training rows"):
         CrystalGraphOracle(**TINY).fit([LabelledRow("BN", 6.0)])
+
+
+def test_spread_becomes_that_of_the_errors():
+    rng = np.random.default_rng(0)
+    stated = rng.choice([0.004, *np.geomspace(0.05, 1.0, 30)], 20_000)
+    true = 0.3 + 0.8 * stated
+    knots = fit_spread(rng.normal(0.0, true), stated)
+    np.testing.assert_allclose(observed(stated, knots), true, rtol=0.12)
+    beyond = observed(np.array([10.0]), knots)
+    assert beyond == pytest.approx(10.0 * knots[1, -1] / knots[0, -1])
+    few = fit_spread(np.array([0.2, -0.2]), np.array([0.1, 0.1]))
+    np.testing.assert_allclose(observed(np.array([0.05, 0.1, 0.2]), few), [0.2, 0.2, 0.4])
 
 
 def test_split_keeps_polymorphs_together():
