@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--epochs", type=int, default=CrystalGraphOracle.defaults["epochs"])
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--max-minutes", type=float)
     given = parser.parse_args()
     pretrain(
