@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: run test lint check bench clean
+.PHONY: run test lint check clean
 
 run: .venv/.installed
 	$(BIN)/aldesign run campaigns/quickstart.yaml

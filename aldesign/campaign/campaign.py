@@ -11,23 +11,28 @@ from typing import Any
 
 from aldesign import __version__
 from aldesign.campaign import loop
+from aldesign.campaign.belongings import MODELS, adopt
+from aldesign.campaign.checking import build_all
 from aldesign.campaign.codec import prediction_to_json, trial_to_json
 from aldesign.campaign.finishing import energy_job
-from aldesign.campaign.journal import FILE_NAME, Journal
+from aldesign.campaign.journal import FILE_NAME, LOCK_NAME, Journal
 from aldesign.campaign.measuring import answer, lost
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.proposing import Batch, choose, learn
 from aldesign.campaign.ranking import Shortlist, best_first, shortlist
-from aldesign.campaign.reading import spec_of
+from aldesign.campaign.reading import holds_events, spec_of
 from aldesign.campaign.seeding import seed_trials
-from aldesign.campaign.spec import CampaignSpec, ExecutionSpec
+from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, read_spec
 from aldesign.campaign.state import CampaignState, fold
+from aldesign.campaign.stopping import batch_left
 from aldesign.errors import RunDirectoryError
 from aldesign.execution import LostWorker, Workers, executor
-from aldesign.files import atomic_path
+from aldesign.files import write_text
+from aldesign.learning.threads import pin_threads
 from aldesign.records import Crystal, Prediction, Trial
 
 SPEC_NAME = "campaign.yaml"
+UNBEGUN = {SPEC_NAME, FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, MODELS}
 Listener = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -45,10 +50,19 @@ class Campaign:
         listener: Called with every step, for progress displays.
     """
 
-    def __init__(self, directory: Path, journal: Journal, spec: CampaignSpec, listener: Listener = silent) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        journal: Journal,
+        spec: CampaignSpec,
+        listener: Listener = silent,
+        parts: Parts | None = None,
+    ) -> None:
+        # One thread in the process that decides: equal proposals everywhere, and no contention with the workers.
+        pin_threads(1)
         self.directory = directory
         self.spec = spec
-        self.parts = Parts(spec)
+        self.parts = parts or Parts(spec)
         self.state: CampaignState = fold(journal.events())
         self.announce_to = listener
         self._journal = journal
@@ -56,45 +70,50 @@ class Campaign:
 
     @classmethod
     def create(cls, spec: CampaignSpec, directory: Path, listener: Listener = silent) -> Campaign:
-        """Begin a campaign in a new or empty directory.
+        """Begin a campaign in a new or empty directory, or in one whose campaign never recorded its first event.
 
         Raises:
-            RunDirectoryError: The directory holds something already.
-            InputError: The seed rows or a part of the campaign cannot be used.
+            RunDirectoryError: The directory holds something already, or another process begins a campaign there.
+            InputError: The seed rows or a part of the campaign cannot be used; nothing was written.
         """
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        if directory.exists() and (not directory.is_dir() or {p.name for p in directory.iterdir()} - UNBEGUN):
             raise RunDirectoryError(f"{directory} is not empty", f"`aldesign resume {directory}`, or another --out")
         parts = Parts(spec)
         trials, seed = seed_trials(spec)
-        created = {
-            "spec": spec.model_dump(mode="json"),
-            "spec_digest": spec.digest(),
-            "version": __version__,
-            "oracle": _card_facts(parts),
-            "digests": parts.digests(),
-            "seed": {key: seed[key] for key in ("origin", "rows", "notes")},
-            "bad_rows": seed["bad_rows"],
-        }
-        proposed = {"iteration": 0, "trials": [trial_to_json(t) for t in trials], "stats": {}, "seconds": {}}
+        build_all(parts, trials)
         directory.mkdir(parents=True, exist_ok=True)
-        with atomic_path(directory / SPEC_NAME) as path:
-            path.write_text(f"# as run by aldesign {__version__}\n{spec.to_yaml()}", encoding="utf-8")
         journal = Journal(directory, write=True, create=True)
-        journal.append_all([("created", created), ("proposed", proposed)])
-        return cls(directory, journal, spec, listener)
+        try:
+            if next(iter(journal.events()), None) is not None:
+                raise RunDirectoryError(f"{directory} is not empty", f"`aldesign resume {directory}`, or another --out")
+            spec = adopt(spec, directory)
+            write_text(directory / SPEC_NAME, f"# as run by aldesign {__version__}\n{spec.to_yaml()}")
+            created = {
+                "spec": spec.model_dump(mode="json"),
+                "spec_digest": spec.digest(),
+                "version": __version__,
+                "oracle": _card_facts(parts),
+                "digests": parts.digests(),
+                "seed": {key: seed[key] for key in ("origin", "rows", "notes")},
+                "bad_rows": seed["bad_rows"],
+            }
+            proposed = {"iteration": 0, "trials": [trial_to_json(t) for t in trials], "stats": {}, "seconds": {}}
+            journal.append_all([("created", created), ("proposed", proposed)])
+            return cls(directory, journal, parts.spec, listener, parts)
+        except BaseException:
+            journal.close()
+            raise
 
     @classmethod
     def open(cls, directory: Path, listener: Listener = silent) -> Campaign:
-        """Go on with a campaign as its one writer.
+        """Go on with a campaign as its one writer; one that never recorded its first event begins anew.
 
         Raises:
             RunDirectoryError: No run directory, another format, or another live writer.
             AldesignError: The oracle or the models are not those that the run began with.
         """
-        if not (directory / FILE_NAME).is_file() and (directory / SPEC_NAME).is_file():
-            raise RunDirectoryError(
-                f"{directory} was interrupted before its first event", "remove the directory and begin again"
-            )
+        if (directory / SPEC_NAME).is_file() and not holds_events(directory):
+            return cls.create(read_spec(directory / SPEC_NAME), directory, listener)
         journal = Journal(directory, write=True)
         try:
             state = fold(journal.events())
@@ -141,10 +160,12 @@ class Campaign:
     def ask(self, n: int) -> list[Trial]:
         """Return n candidates to measure: those that wait already, then newly proposed ones.
 
-        Pending candidates count as measured at their expected gap, so that new ones avoid them.
+        Pending candidates count as measured at their expected gap, so that new ones avoid them. There are fewer
+        than n where the budget or the screens leave fewer.
         """
-        loop.measure(self) if self.state.open_iteration == 0 else None
-        missing = n - len(self.state.pending)
+        if self.state.open_iteration is not None:
+            loop.measure(self)
+        missing = batch_left(self.state, self.spec, n - len(self.state.pending))
         if missing > 0:
             batch = choose(self.parts, learn(self.parts, self.state), self.state, self.state.next_iteration, missing)
             iteration = self.state.next_iteration

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import SpecError
-from aldesign.records import TrialState
+from aldesign.execution import worker_count
+from aldesign.records import Trial, TrialState
 from aldesign.screens import ScreenContext
 
 
@@ -24,19 +26,13 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     """
     parts = Parts(spec)
     began = time.perf_counter()
-    card = parts.card
     trials, seed = seed_trials(spec)
+    build_all(parts, trials)
+    card = parts.card
     screens = parts.screens(ScreenContext(seen={}, expected={}))
-    templates = len(parts.templates)
-    latent_size = parts.encoder.encode([t.candidate.formula for t in trials[:1]]).shape[1] if trials else 0
+    latent_size = parts.encoder.encode(["NaCl"]).shape[1]
     generator = type(parts.generator).__name__ if parts.generator is not None else "none"
     answers = _answers(spec, sum(t.state is TrialState.PENDING for t in trials))
-    levels = {t.prediction.level for t in trials if t.prediction is not None}
-    if card.answers == "predict" and levels - {card.level}:
-        raise SpecError(
-            f"the seed rows are {', '.join(sorted(levels))} gaps, the oracle {card.identity.name!r} gives {card.level}",
-            f"set data.level to what the table holds, or choose an oracle of level {', '.join(sorted(levels))}",
-        )
     most = min(spec.surrogate.max_observations, len(trials) + (answers or 0))
     return {
         "name": spec.name,
@@ -46,11 +42,33 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "encoder": f"{spec.encoder.kind}, {latent_size} latent dimensions",
         "generator": generator,
         "screens": ", ".join(screen.name for screen in screens),
-        "templates": f"{templates} from {spec.structures.templates}",
+        "templates": f"{len(parts.templates)} from {spec.structures.templates}",
         "oracle_answers_at_most": answers if answers is not None else "bounded by time only",
         "surrogate_memory_mib": round(3 * 8 * most**2 / 2**20, 1),
         "parts_built_in_seconds": round(time.perf_counter() - began, 1),
     }
+
+
+def build_all(parts: Parts, trials: Sequence[Trial]) -> None:
+    """Build every part of a campaign, so that it fails before it begins rather than after its budget is spent.
+
+    Raises:
+        AldesignError: A part cannot be built, or the seed rows are of another level of theory than the oracle.
+    """
+    card = parts.card
+    levels = {trial.prediction.level for trial in trials if trial.prediction is not None}
+    if card.answers == "predict" and levels - {card.level}:
+        others = ", ".join(sorted(levels))
+        raise SpecError(
+            f"the seed rows are {others} gaps, the oracle {card.identity.name!r} gives {card.level}",
+            f"set data.level to what the table holds, or choose an oracle of level {others}",
+        )
+    parts.screens(ScreenContext(seen={}, expected={}))
+    if not parts.allowed:
+        raise SpecError("space leaves no element at all", "allow more with space.include, or exclude fewer")
+    if parts.spec.execution.workers != "auto":
+        worker_count(parts.spec.execution.workers)
+    parts.digests()
 
 
 def _answers(spec: CampaignSpec, seeds: int) -> int | None:

@@ -72,6 +72,7 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
     """
     directory.mkdir(parents=True, exist_ok=True)
     listed = shortlist(state, spec)
+    earlier = _crystals_of_an_earlier_export(directory / CANDIDATES)
     rows: list[dict[str, Any]] = []
     aside = [_row(item, "") for item in listed.set_aside]
     for item in listed.accepted[:top]:
@@ -84,13 +85,21 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
         rows.append({**_row(item, name), "rank": len(rows) + 1})
     for number, row in enumerate(aside, start=1):
         row["rank"] = number
-    for stale in set(directory.glob("[0-9][0-9][0-9]_*.cif")) - {directory / row["cif"] for row in rows}:
-        stale.unlink()
+    for stale in earlier - {row["cif"] for row in rows}:
+        (directory / stale).unlink(missing_ok=True)
     _write_csv(directory / CANDIDATES, rows)
     _write_csv(directory / SET_ASIDE, aside)
     with atomic_path(directory / PROVENANCE) as path:
         path.write_text(json.dumps(dict(state.created), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return Exported(directory, len(rows), len(aside))
+
+
+def _crystals_of_an_earlier_export(path: Path) -> set[str]:
+    """Return the CIFs that an earlier table names; other files of the folder are not ours to remove."""
+    if not path.is_file():
+        return set()
+    with path.open(newline="", encoding="utf-8") as handle:
+        return {Path(row["cif"]).name for row in csv.DictReader(handle) if row.get("cif")}
 
 
 def _row(item: Ranked, cif: str) -> dict[str, Any]:

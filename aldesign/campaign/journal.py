@@ -132,7 +132,12 @@ class Journal:
 
 
 def _locked(directory: Path) -> IO[str]:
-    handle = (directory / LOCK_NAME).open("a")
+    try:
+        handle = (directory / LOCK_NAME).open("a")
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{directory} cannot be written: {error.strerror}", "copy it to a place that can"
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -145,8 +150,11 @@ def _locked(directory: Path) -> IO[str]:
 
 
 def _open_reader(path: Path) -> sqlite3.Connection:
-    # A cleanly closed journal on read-only media has no shared-memory file and must be opened as immutable.
-    for options in ("mode=ro", "mode=ro&immutable=1"):
+    # A cleanly closed journal on read-only media has no shared-memory file and must be opened as immutable; one
+    # whose writer was killed has its last events in the log beside it, which an immutable reader would not see.
+    log = path.with_name(f"{path.name}-wal")
+    clean = not log.exists() or log.stat().st_size == 0
+    for options in ("mode=ro", "mode=ro&immutable=1") if clean else ("mode=ro",):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, timeout=10, isolation_level=None)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -154,4 +162,4 @@ def _open_reader(path: Path) -> sqlite3.Connection:
             connection.close()
             continue
         return connection
-    raise sqlite3.OperationalError("it cannot be read")
+    raise sqlite3.OperationalError("it cannot be read" + ("" if clean else "; copy the directory to a writable place"))

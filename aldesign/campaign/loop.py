@@ -28,21 +28,18 @@ def run(campaign: Campaign, limit: int | None = None) -> str:
     measure(campaign)
     begun = campaign.state.iterations
     while True:
+        if campaign.awaits_answers:
+            return f"{len(campaign.state.pending)} candidates wait for answers: `aldesign ask`, then `aldesign tell`"
         if reason := stop_reason(campaign.state, campaign.spec):
             campaign.stop(reason)
             return reason
-        if campaign.awaits_answers:
-            return f"{len(campaign.state.pending)} candidates wait for answers: `aldesign ask`, then `aldesign tell`"
         if limit is not None and campaign.state.iterations - begun >= limit:
             return f"{limit} iterations done in this call"
-        if not iterate(campaign, batch_left(campaign.state, campaign.spec)):
-            reason = "no new candidate passed the screens"
-            campaign.stop(reason)
-            return reason
+        iterate(campaign, batch_left(campaign.state, campaign.spec))
 
 
-def iterate(campaign: Campaign, wanted: int) -> int:
-    """Learn, propose, screen, write it down, and only then pay. Returns the number of trials proposed."""
+def iterate(campaign: Campaign, wanted: int) -> None:
+    """Learn, propose, screen, write it down, and only then pay for at most `wanted` answers."""
     seconds: dict[str, float] = {}
     iteration = campaign.state.next_iteration
     campaign.announce("learning", iteration=iteration)
@@ -52,7 +49,6 @@ def iterate(campaign: Campaign, wanted: int) -> int:
         batch = choose(campaign.parts, learned, campaign.state, iteration, wanted)
     campaign.record_proposal(iteration, batch, seconds)
     measure(campaign)
-    return int(batch.stats["chosen"])
 
 
 def measure(campaign: Campaign) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -28,9 +29,31 @@ def answer(job: tuple[OracleReference, Candidate]) -> Prediction:
     began = time.perf_counter()
     try:
         (prediction,) = oracle.predict([candidate])
+        checked = sound(prediction)
     except Exception as error:
-        return Prediction.failed(oracle.card, f"{type(error).__name__}: {error}", time.perf_counter() - began)
-    return replace(prediction, seconds=round(time.perf_counter() - began, 4))
+        checked = Prediction.failed(oracle.card, f"{type(error).__name__}: {error}")
+    return replace(checked, seconds=round(time.perf_counter() - began, 4))
+
+
+def sound(prediction: Prediction) -> Prediction:
+    """Return a prediction of plain finite numbers.
+
+    Models may fall below zero near metals; a gap cannot, so such a value becomes zero and keeps its uncertainty.
+
+    Raises:
+        ValueError: The value is not finite, or the uncertainty is no finite number of 0 or more.
+    """
+    if prediction.value is None:
+        return prediction
+    value = float(prediction.value)
+    std = None if prediction.std is None else float(prediction.std)
+    if not math.isfinite(value) or (std is not None and not (math.isfinite(std) and std >= 0)):
+        raise ValueError(f"the oracle answered {value} ± {std} {prediction.unit}")
+    return replace(prediction, value=max(value, 0.0), std=std, in_domain=_flag(prediction.in_domain))
+
+
+def _flag(value: object) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def lost(card: OracleCard, reason: str) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,11 +28,11 @@ class OracleReference:
 
     name: str
     directory: Path | None
-    options: tuple[tuple[str, Any], ...]
+    options: str  # JSON, so that a reference can be a key
 
     def load(self) -> Oracle:
         """Return the oracle. Raises InputError or OracleError."""
-        return load_oracle(self.name, self.directory, **dict(self.options))
+        return load_oracle(self.name, self.directory, **json.loads(self.options))
 
 
 class Parts:
@@ -54,15 +55,16 @@ class Parts:
         """Where the oracle is found."""
         section = self.spec.oracle
         directory = Path(section.model) if section.model else None
-        return OracleReference(section.kind, directory, tuple(sorted(section.options.items())))
+        return OracleReference(section.kind, directory, json.dumps(section.options, sort_keys=True))
 
     @cached_property
     def card(self) -> OracleCard:
         """What the oracle predicts and needs. Raises SpecError where it is no band-gap oracle."""
         card = self.oracle.load().card
-        if card.property != self.spec.target.property:
+        if card.property != self.spec.target.property or card.unit != "eV":
             raise SpecError(
-                f"oracle {card.identity.name!r} predicts {card.property}, the target is {self.spec.target.property}",
+                f"oracle {card.identity.name!r} predicts {card.property} in {card.unit}, "
+                f"the target is {self.spec.target.property} in eV",
                 "choose another oracle or other options; see `aldesign list oracles`",
             )
         return card
@@ -123,7 +125,7 @@ class Parts:
 
     @cached_property
     def screen_entries(self) -> list[str | dict[str, Any]]:
-        """The screens as the file lists them, with the rules of `space` filled into `elements`."""
+        """The screens as listed, with the rules of `space` filled into `elements`, which is never left out."""
         space = self.spec.space
         rules = {
             "include": list(space.include),
@@ -132,14 +134,20 @@ class Parts:
             "max_count": space.max_count,
             "max_atoms": space.max_atoms,
         }
-        return [{"elements": rules} if entry == "elements" else entry for entry in self.spec.screens]
+        entries: list[str | dict[str, Any]] = []
+        for entry in self.spec.screens:
+            options = entry.get("elements") if isinstance(entry, dict) else None
+            own = entry == "elements" or isinstance(options, dict)
+            entries.append({"elements": {**rules, **(options or {})}} if own else entry)
+        listed = any(isinstance(entry, dict) and "elements" in entry for entry in entries)
+        return entries if listed else [{"elements": rules}, *entries]
 
     def digests(self) -> dict[str, str]:
         """Return short hashes of the weights and templates that decide the campaign's course."""
         found = {"oracle": self.card.identity.digest, "encoder": str(getattr(self.encoder, "digest", ""))}
         if self.generator is not None:
             found["generator"] = str(getattr(self.generator, "digest", ""))
-        return found
+        return {**found, "templates": self.templates.digest}
 
     def refuse_other_weights(self, recorded: dict[str, str]) -> None:
         """Raise AldesignError if a part differs from what the run began with."""

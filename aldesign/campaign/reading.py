@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aldesign.campaign.belongings import located
 from aldesign.campaign.journal import FILE_NAME, Journal
 from aldesign.campaign.source import Source
 from aldesign.campaign.spec import CampaignSpec, validate
@@ -18,7 +19,16 @@ def spec_of(state: CampaignState, directory: Path) -> CampaignSpec:
             f"{directory} was interrupted before its first event", "remove the directory and begin again"
         )
     source = Source.of(dict(state.created["spec"]), str(directory / FILE_NAME))
-    return validate(source)
+    return located(validate(source), directory)
+
+
+def holds_events(directory: Path) -> bool:
+    """Return whether the campaign of a run directory has begun."""
+    try:
+        with Journal(directory) as journal:
+            return next(iter(journal.events()), None) is not None
+    except RunDirectoryError:
+        return (directory / FILE_NAME).is_file() and (directory / FILE_NAME).stat().st_size > 0
 
 
 def read_state(directory: Path) -> tuple[CampaignState, CampaignSpec]:

@@ -53,6 +53,8 @@ class Source:
             where = f"{name}:{mark.line + 1}" if mark else name
             problem = getattr(error, "problem", None) or str(error)
             raise SpecError(f"{where}: this is not YAML: {problem}", "check indentation and colons") from error
+        except RecursionError:
+            raise SpecError(f"{name}: an alias refers to itself", "write the values out") from None
         if not isinstance(self.content, dict):
             raise SpecError(f"{name} holds no campaign", "it must be a mapping that begins with e.g. 'name:'")
 

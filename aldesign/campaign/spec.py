@@ -71,6 +71,8 @@ class DataSpec(Section):
         if self.source != "builtin" and self.path is None:
             made = {"mp": "`aldesign data mp`", "matbench": "`aldesign data matbench`"}.get(self.source, "you")
             raise ValueError(f"source: {self.source} needs path: the file or folder written by {made}")
+        if self.source == "builtin" and self.path is not None:
+            raise ValueError("source: builtin reads no path; give source: table (or mp, matbench) with it")
         return self
 
 
@@ -106,7 +108,7 @@ class AcquisitionSpec(Section):
 
 
 class GeneratorSpec(Section):
-    """The generator draws `samples` formulas of the allowed elements; the best-scored of them fill its share of the pool.
+    """The generator: of `samples` draws of allowed elements, the best-scored fill its share of the pool.
 
     `path` is None for the shipped weights.
     """
@@ -211,6 +213,10 @@ class CampaignSpec(Section):
     def _consistent(self) -> CampaignSpec:
         if self.stop.target is not None and self.target.window is not None:
             raise ValueError("stop.target is a gap to reach; a window has none: use budget or patience")
+        try:
+            json.dumps([self.oracle.options, self.screens], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"options of oracle and screens must be plain finite values: {error}") from None
         return self
 
     def digest(self) -> str:
@@ -270,6 +276,18 @@ def _make_absolute(content: dict[str, Any], base: Path) -> None:
         if not isinstance(value, str) or value.startswith("${") or (place[-1] == "templates" and value == "aflow"):
             continue
         section[place[-1]] = str(base / Path(value).expanduser())
+    for entry in content.get("screens") or ():
+        novelty = entry.get("novelty") if isinstance(entry, dict) else None
+        if isinstance(novelty, dict) and "known" in novelty:
+            known = novelty["known"]
+            lists = known if isinstance(known, list) else [known]
+            found = [
+                str(base / Path(item).expanduser())
+                if isinstance(item, str) and item != "builtin" and not item.startswith("${")
+                else item
+                for item in lists
+            ]
+            novelty["known"] = found if isinstance(known, list) else found[0]
 
 
 def _fault(source: Source, item: dict[str, Any]) -> tuple[str, str]:

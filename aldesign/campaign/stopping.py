@@ -7,6 +7,7 @@ import numpy as np
 from aldesign.campaign.ranking import gap_of, objective, utilities
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
+from aldesign.records import Source
 
 
 def stop_reason(state: CampaignState, spec: CampaignSpec) -> str:
@@ -21,6 +22,8 @@ def stop_reason(state: CampaignState, spec: CampaignSpec) -> str:
         reached = [g for g in gaps if (g >= stop.target if spec.target.maximize else g <= stop.target)]
         if reached:
             return f"a gap of {reached[0]:.3f} eV reached {stop.target} eV (stop.target)"
+    if nothing_left(state):
+        return "no new candidate passed the screens"
     if stop.patience is not None:
         idle = iterations_without_improvement(state, spec)
         if idle >= stop.patience:
@@ -32,21 +35,37 @@ def stop_reason(state: CampaignState, spec: CampaignSpec) -> str:
     return ""
 
 
+def nothing_left(state: CampaignState) -> bool:
+    """Return whether the last iteration found no candidate at all, and nothing was told since."""
+    last = max(state.proposals, default=0)
+    if last == 0 or not state.proposals[last].closed or state.proposals[last].stats.get("chosen"):
+        return False
+    return not any(trial.iteration == last and trial.candidate.source is Source.USER for trial in state.measured)
+
+
 def iterations_without_improvement(state: CampaignState, spec: CampaignSpec) -> int:
-    """Return how many of the last closed iterations found nothing better than all before them."""
+    """Return how many of the last closed iterations found nothing better than earlier iterations.
+
+    Seed rows do not count: a campaign is not over because it began with a good material. Any new material inside a
+    target window counts as better. An iteration that still waits for answers is not idle.
+    """
     last = max((p.iteration for p in state.proposals.values() if p.closed), default=0)
+    waiting = {trial.iteration for trial in state.pending}
     goal = objective(spec)
+    measured = state.measured
     idle, best = 0, -np.inf
-    for iteration in range(last + 1):
-        trials = [t for t in state.measured if t.iteration == iteration]
-        found = utilities(trials, goal).max(initial=-np.inf)
-        idle = 0 if found > best or iteration == 0 else idle + 1
+    for iteration in range(1, last + 1):
+        found = utilities([t for t in measured if t.iteration == iteration], goal).max(initial=-np.inf)
+        hit = spec.target.window is not None and found == 0
+        idle = 0 if found > best or hit or iteration in waiting else idle + 1
         best = max(best, found)
     return idle
 
 
-def batch_left(state: CampaignState, spec: CampaignSpec) -> int:
-    """Return the size of the next batch: the campaign's, or what is left of the budget."""
+def batch_left(state: CampaignState, spec: CampaignSpec, wanted: int | None = None) -> int:
+    """Return the size of the next batch: `wanted` or the campaign's own, within what is left of the budget."""
+    wanted = spec.batch_size if wanted is None else wanted
     if spec.stop.budget is None:
-        return spec.batch_size
-    return max(0, min(spec.batch_size, spec.stop.budget - state.paid))
+        return wanted
+    waiting = sum(1 for trial in state.pending if trial.iteration > 0)
+    return max(0, min(wanted, spec.stop.budget - state.paid - waiting))

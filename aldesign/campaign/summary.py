@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from aldesign.campaign.codec import trial_to_json
@@ -10,7 +11,7 @@ from aldesign.campaign.ranking import best_first, gap_of, shortlist
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.chemistry.formula import canonical
-from aldesign.records import TrialState
+from aldesign.records import Source, Trial, TrialState
 
 
 def summarise(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
@@ -67,11 +68,16 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
     }
 
 
+def decisive(trials: Sequence[Trial]) -> Trial:
+    """Return the trial that decides a formula's story: the last one that was not rejected, e.g. as a duplicate."""
+    return next((t for t in reversed(trials) if t.state is not TrialState.REJECTED), trials[-1])
+
+
 def _conclusion(state: CampaignState, spec: CampaignSpec, formula: str, rank: int | None) -> str:
     trials = state.of_formula(formula)
     if not trials:
-        return f"{formula} was never proposed: neither the latent search nor the generator came to it."
-    last = trials[-1]
+        return f"{formula} does not occur in this campaign: it was never proposed, or others promised more."
+    last = decisive(trials)
     if rank is not None:
         return f"{formula} is number {rank} of the exported candidates."
     if last.state is TrialState.REJECTED:
@@ -87,7 +93,7 @@ def _conclusion(state: CampaignState, spec: CampaignSpec, formula: str, rank: in
             f"{formula} was measured and set aside: {record.reason}" if record.reason else f"{formula} has a crystal."
         )
     place = [t.number for t in best_first(state, spec, seeds=True)].index(last.number) + 1
-    seed = " It was a seed row, and those are not exported." if last.iteration == 0 else ""
+    seed = " It was a seed row, and those are not exported." if last.candidate.source is Source.SEED else ""
     return f"{formula} is number {place} of {len(state.measured)} measured materials and was given no crystal.{seed}"
 
 

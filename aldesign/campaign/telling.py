@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aldesign.chemistry.formula import canonical
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import BadRow, Candidate, OracleIdentity, Prediction, Source, Trial, TrialState
 
+GAP_NAMES = {"gap": "value", "band_gap": "value", "gap_ev": "value"}
 COLUMNS = ("formula", "value", "std", "level", "error")
 
 
@@ -75,6 +77,8 @@ def _prediction(campaign: Campaign, row: Mapping[str, str], name: str) -> Predic
     card = campaign.parts.card
     identity = OracleIdentity(f"told:{name}", "", "")
     level = row.get("level") or card.level
+    if level != card.level:
+        raise ValueError(f"the answer is a {level} gap, the campaign's are {card.level}: they must not be mixed")
     if row.get("error"):
         return Prediction(None, None, card.unit, identity, level, error=row["error"])
     value = _number(row.get("value", ""), "value")
@@ -92,26 +96,21 @@ def _number(text: str, name: str) -> float:
     return number
 
 
-def _rows(path: Path) -> Sequence[tuple[int, dict[str, str]]]:
-    import pandas as pd
-
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows with their line numbers; blank lines are passed over."""
+    hint = f"columns: {', '.join(COLUMNS)}; value and std in eV"
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.reader(handle)
+            header = [GAP_NAMES.get(cell.strip().lower(), cell.strip().lower()) for cell in next(reader, [])]
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except FileNotFoundError:
-        raise InputError(f"there is no table of answers at {path}") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no CSV table: {error}", f"columns: {', '.join(COLUMNS)}") from error
-    frame.columns = [str(column).strip().lower() for column in frame.columns]
-    renamed: dict[str, str] = {c: "value" for c in ("gap_ev", "gap", "band_gap") if c in frame.columns}
-    frame = frame.rename(columns=renamed)
-    missing = {"formula", "value"} - set(frame.columns)
-    if missing or frame.columns.duplicated().any():
-        fault = f"{', '.join(sorted(missing))} is missing" if missing else "one stands twice"
-        raise InputError(
-            f"{path} has the columns {', '.join(map(str, frame.columns))}; {fault}",
-            f"columns: {', '.join(COLUMNS)}; value and std in eV",
-        )
-    if frame.empty:
-        raise InputError(f"{path} holds no rows")
-    records = enumerate(frame.to_dict("records"), start=2)
-    return [(line, {str(key): str(value).strip() for key, value in row.items()}) for line, row in records]
+        raise InputError(f"there is no table of answers at {path}", hint) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV table: {error}", hint) from error
+    missing = [name for name in ("formula", "value") if header.count(name) != 1]
+    if missing:
+        raise InputError(f"{path} has the columns {', '.join(header) or 'none'}; one {missing[0]} is needed", hint)
+    if not rows:
+        raise InputError(f"{path} holds no rows", hint)
+    return [(line, dict(zip(header, [*row, *[""] * len(header)], strict=False))) for line, row in rows]

@@ -16,7 +16,7 @@ from aldesign.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from aldesign.campaign.campaign import Campaign
-    from aldesign.campaign.spec import ExecutionSpec
+    from aldesign.campaign.spec import CampaignSpec, ExecutionSpec
 
 CampaignFile = Annotated[str, typer.Argument(metavar="CAMPAIGN.yaml", help="A campaign file, or a shipped one's name.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
@@ -51,8 +51,10 @@ def run(
 
     spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))
     directory = out or Path("runs") / f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with resumable(directory), display(spec, quiet) as listener, Campaign.create(spec, directory, listener) as begun:
-        reason = begun.run(iterations, _execution(workers))
+    with resumable(directory), Campaign.create(spec, directory) as begun:
+        with display(spec, quiet) as listener:
+            begun.announce_to = listener
+            reason = begun.run(iterations, _execution(spec, workers))
         _deliver(begun, reason, quiet)
 
 
@@ -61,12 +63,15 @@ def resume(
 ) -> None:
     """Go on with an interrupted campaign: only what is still pending is asked again."""
     from aldesign.campaign.campaign import Campaign
-    from aldesign.campaign.reading import read_state
     from aldesign.cli.progress import display
 
-    _, spec = read_state(directory)
-    with resumable(directory), display(spec, quiet) as listener, Campaign.open(directory, listener) as opened:
-        reason = opened.run(iterations, _execution(workers))
+    with (
+        resumable(directory),
+        Campaign.open(directory) as opened,
+        display(opened.spec, quiet, opened.state) as listener,
+    ):
+        opened.announce_to = listener
+        reason = opened.run(iterations, _execution(opened.spec, workers))
         _deliver(opened, reason, quiet)
 
 
@@ -108,7 +113,7 @@ def explain(
 ) -> None:
     """Tell a formula's whole story: who proposed it, every verdict, the answer, the crystal, the rank."""
     from aldesign.campaign.reading import read_state
-    from aldesign.campaign.summary import story
+    from aldesign.campaign.summary import decisive, story
 
     state, spec = read_state(directory)
     told = story(state, spec, formula)
@@ -118,7 +123,7 @@ def explain(
     from aldesign.report.tables import explain_text
 
     trials = state.of_formula(told["formula"])
-    _show(explain_text(trials, state.structures.get(trials[-1].number) if trials else None))
+    _show(explain_text(trials, state.structures.get(decisive(trials).number) if trials else None))
     typer.echo(told["conclusion"])
 
 
@@ -209,10 +214,12 @@ def shipped_or_path(text: str) -> Path:
     return path
 
 
-def _execution(workers: int | None) -> ExecutionSpec | None:
-    from aldesign.campaign.spec import ExecutionSpec
-
-    return None if workers is None else ExecutionSpec(kind="processes", workers=workers)
+def _execution(spec: CampaignSpec, workers: int | None) -> ExecutionSpec | None:
+    """Return the campaign's execution with another number of workers; a serial one becomes processes."""
+    if workers is None:
+        return None
+    kind = "processes" if spec.execution.kind == "serial" else spec.execution.kind
+    return spec.execution.model_copy(update={"kind": kind, "workers": workers})
 
 
 def _deliver(campaign: Campaign, reason: str, quiet: bool) -> None:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from aldesign.campaign.campaign import Listener
     from aldesign.campaign.spec import CampaignSpec
+    from aldesign.campaign.state import CampaignState
 
 
 @contextmanager
-def display(spec: CampaignSpec, quiet: bool) -> Iterator[Listener]:
+def display(spec: CampaignSpec, quiet: bool, state: CampaignState | None = None) -> Iterator[Listener]:
     """Yield a listener that draws a campaign's progress on standard error; silent in a pipe."""
     if quiet or not sys.stderr.isatty():
         from aldesign.campaign.campaign import silent
@@ -29,19 +30,22 @@ def display(spec: CampaignSpec, quiet: bool) -> Iterator[Listener]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _Display(spec, progress)
+        yield _Display(spec, progress, state)
 
 
 class _Display:
     """Turns a campaign's announcements into one bar: iterations first, crystals at the end."""
 
-    def __init__(self, spec: CampaignSpec, progress: Progress) -> None:
+    def __init__(self, spec: CampaignSpec, progress: Progress, state: CampaignState | None) -> None:
         from aldesign.campaign.ranking import objective
 
         self._goal = objective(spec)
         self._progress = progress
         self._best: tuple[float, str] | None = None
-        self._bar: TaskID = progress.add_task("loading models", total=spec.stop.iterations)
+        done = state.iterations if state is not None else 0
+        self._bar: TaskID = progress.add_task("loading models", total=spec.stop.iterations, completed=done)
+        for trial in state.measured if state is not None else ():
+            self._note(trial)
 
     def __call__(self, kind: str, facts: Mapping[str, Any]) -> None:
         """Draw what was announced."""

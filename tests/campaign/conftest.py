@@ -43,7 +43,8 @@ def make_state(tmp_path: Path) -> Callable[..., CampaignState]:
             journal.append("created", {"spec": {}, "version": "0", "oracle": {}, "seed": {}, "digests": {}})
             for number, trials in enumerate(iterations):
                 rows = [trial_to_json(trial) for trial in trials]
-                journal.append("proposed", {"iteration": number, "trials": rows, "stats": {}, "seconds": {}})
+                stats = {"chosen": len(rows)}
+                journal.append("proposed", {"iteration": number, "trials": rows, "stats": stats, "seconds": {}})
                 journal.append("closed", {"iteration": number, "seconds": {"measure": seconds}})
             for trial, accepted in structures:
                 reason = "" if accepted else "no template"

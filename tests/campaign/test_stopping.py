@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from campaign_examples import measured, pending
 
@@ -41,7 +39,26 @@ def test_patience_counts_from_the_last_improvement(make_spec, make_state) -> Non
     state = make_state([SEED, FIRST, SECOND, THIRD])
     assert iterations_without_improvement(state, make_spec()) == 2
     smallest_gap_spec = make_spec("target={minimize: true}")
-    assert iterations_without_improvement(state, smallest_gap_spec) == 3
+    assert iterations_without_improvement(state, smallest_gap_spec) == 0
+
+
+def test_seeds_do_not_exhaust_patience(make_spec, make_state) -> None:
+    great_seed = [measured(0, "LiF", 9.0, 0)]
+    assert iterations_without_improvement(make_state([great_seed, FIRST]), make_spec()) == 0
+
+
+def test_every_hit_in_a_window_is_progress(make_spec, make_state) -> None:
+    state = make_state([SEED, SECOND, [measured(6, "RbF", 6.15, 2)], [measured(7, "CsF", 9.0, 3)]])
+    assert iterations_without_improvement(state, make_spec("target={window: [6, 6.5]}")) == 1
+
+
+def test_an_iteration_that_awaits_answers_is_not_idle(make_spec, make_state) -> None:
+    state = make_state([SEED, FIRST, [pending(4, "KF", 2)]])
+    assert iterations_without_improvement(state, make_spec()) == 0
+
+
+def test_an_iteration_without_candidates_ends_the_campaign(make_spec, make_state) -> None:
+    assert stop_reason(make_state([SEED, FIRST, []]), make_spec()) == "no new candidate passed the screens"
 
 
 def test_a_target_counts_only_proposed_materials_and_respects_the_direction(make_spec, make_state) -> None:
@@ -52,7 +69,7 @@ def test_a_target_counts_only_proposed_materials_and_respects_the_direction(make
 
 
 def test_the_last_batch_fits_the_budget(make_spec, make_state) -> None:
-    state = make_state([SEED, FIRST, SECOND, [replace(pending(6, "RbF", 3))]])
-    assert batch_left(state, make_spec("stop.budget=7", "batch_size=20")) == 3
+    state = make_state([SEED, FIRST, SECOND, [pending(6, "RbF", 3)]])
+    assert batch_left(state, make_spec("stop.budget=7", "batch_size=20")) == 2
     assert batch_left(state, make_spec("stop.budget=70", "batch_size=20")) == 20
     assert batch_left(state, make_spec("batch_size=20")) == 20
