@@ -1,15 +1,19 @@
-"""At the end, turn the best formulas into crystals: template, relaxation, formation energy."""
+"""At the end, turn the best formulas into crystals: template, relaxation, two opinions on the formation energy."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import best_first, considered, shortlist
 from aldesign.campaign.spec import StructuresSpec
 from aldesign.campaign.state import CampaignState
-from aldesign.records import Crystal, Trial
+from aldesign.protocols import Oracle
+from aldesign.records import Candidate, Crystal, Prediction, Trial
+from aldesign.registry import load_oracle
 from aldesign.structures.assign import Assignment, assign
+from aldesign.structures.cif import formula_of
 
 
 def waiting(state: CampaignState, parts: Parts) -> list[Trial]:
@@ -39,9 +43,12 @@ def energy_job(job: tuple[Crystal, StructuresSpec]) -> dict[str, Any]:
     crystal, section = job
     result = evaluate_one(crystal, relax=section.relax == "chgnet", steps=section.steps)
     final = crystal if result.error else result.crystal
+    second = second_opinion(final)
     return {
         "formation_energy_ev_per_atom": _rounded(result.formation_energy_ev_per_atom),
         "energy_method": "CHGNet",
+        "formation_energy_graph_ev_per_atom": _rounded(second.value),
+        "formation_energy_graph_std_ev_per_atom": _rounded(second.std),
         "relaxed": result.relaxed,
         "converged": result.converged,
         "energy_error": result.error,
@@ -51,6 +58,17 @@ def energy_job(job: tuple[Crystal, StructuresSpec]) -> dict[str, Any]:
             "frac": [[round(float(x), 6) for x in row] for row in final.frac],
         },
     }
+
+
+def second_opinion(crystal: Crystal) -> Prediction:
+    """Return the formation energy (eV/atom) that the shipped crystal graph network gives the same crystal."""
+    (prediction,) = _graph_oracle().predict([Candidate(formula_of(crystal), crystal=crystal)])
+    return prediction
+
+
+@cache
+def _graph_oracle() -> Oracle:
+    return load_oracle("crystal_graph", property="formation_energy_per_atom")
 
 
 def accept(parts: Parts, trial: Trial, match: Assignment, energy: dict[str, Any]) -> dict[str, Any]:
