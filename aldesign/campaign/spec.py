@@ -116,7 +116,7 @@ class GeneratorSpec(Section):
     kind: Literal["gan"] = "gan"
     path: str | None = None
     fraction: float = Field(0.5, ge=0, lt=1)
-    samples: int = Field(512, ge=1)
+    samples: int = Field(1024, ge=1)
 
 
 class OracleSpec(Section):
