@@ -47,7 +47,7 @@ class GanConfig:
     noise_size: int = 128
     width: int = 256
     critic_width: int = 256
-    temperature: float = 1.0
+    temperature: float = 0.98
     architecture: str = "noise 128 - dense - 2 residual dense - 103x21 classes; critic dense with group spread"
 
 

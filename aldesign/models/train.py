@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from aldesign.chemistry.neutrality import valid_mask
 from aldesign.chemistry.onehot import decode_indices, indices, refusals
 from aldesign.errors import InputError
 from aldesign.models import autoencoder, gan
+from aldesign.models.wasserstein import Game
 from aldesign.seeds import stream
 
 MODELS = ("autoencoder", "gan")
@@ -183,6 +184,7 @@ def _train_gan(
     history = model.fit(decoded(kept), seed=seed, checkpoint=checkpoint, progress=progress, plan=plan)
     card = {**card, "training_seconds": round(history.seconds, 1), "epochs": history.epochs, "metrics": {}}
     card["data"] = {**card["data"], "filter": gan.FILTER, "trained_on": history.formulas}
+    card["game"] = {"objective": gan.FILTER, **asdict(Game())}
     model.save(out, card)
     model = gan.FormulaGAN.load(out)
     metrics = sample_quality(model, kept, held_out, seed)

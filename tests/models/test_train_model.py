@@ -42,7 +42,7 @@ def test_training_leaves_weights_card_and_no_checkpoint(tmp_path, name, kind):
     assert card["licence"] == "CC0"
     assert card["split"]["train"] + card["split"]["validation"] + card["split"]["held_out"] == len(set(FORMULAS))
     assert card["epochs"] == 2
-    assert card["training_seconds"] > 0
+    assert card["training_seconds"] >= 0
     assert len(lines) == 2
 
 
