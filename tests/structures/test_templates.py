@@ -132,7 +132,7 @@ def test_overlapping_templates_are_passed_over_with_a_note():
     assert found.template_id == "salt"
     only = assign("KBr", TemplateLibrary(library.crystals[:1]), max_emd=200)
     assert only.crystal is None
-    assert "the only near template was refused: KBr in molecule (HCl)" in only.reason
+    assert "the only near template was refused; KBr in molecule (HCl)" in only.reason
 
 
 def test_a_text_that_is_no_formula_is_the_callers_mistake(aflow):
