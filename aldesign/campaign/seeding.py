@@ -48,7 +48,8 @@ def read_seed_table(spec: CampaignSpec) -> Table:
     if path.is_dir() and spec.data.source in {"mp", "matbench"}:
         path = path / "labels.csv"
     if not path.exists():
-        made = f"download it with `aldesign data {spec.data.source} --out {path.parent}`"
+        folder = path.parent if path.suffix else path
+        made = f"download it with `aldesign data {spec.data.source} --out {folder}`"
         hint = made if spec.data.source != "table" else "give another with --set data.path=FILE"
         raise InputError(f"there is no data file at {path} (data.path)", hint)
     return read_table(
