@@ -129,15 +129,24 @@ class CampaignState:
         return [trial for _, trial in sorted(self.trials.items()) if trial.candidate.formula == formula]
 
     def _with_trials(self, trials: Iterable[Trial]) -> CampaignState:
-        return replace(self, trials={**self.trials, **{trial.number: trial for trial in trials}})
+        changed = {trial.number: trial for trial in trials}
+        if isinstance(self.trials, _Growing):
+            self.trials.update(changed)
+            return self
+        return replace(self, trials={**self.trials, **changed})
+
+
+class _Growing(dict[int, Trial]):
+    """Trials of a state that nobody has seen yet, so that folding a long journal does not copy them at each event."""
 
 
 def fold(events: Iterable[Event], state: CampaignState | None = None) -> CampaignState:
     """Return the state after `events`, starting from `state` or from nothing."""
     state = state or CampaignState()
+    state = replace(state, trials=_Growing(state.trials))
     for event in events:
         state = state.advance(event)
-    return state
+    return replace(state, trials=dict(state.trials))
 
 
 def _created(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
