@@ -25,6 +25,10 @@ MAX_NEIGHBOURS = 12
 TIE = 0.01
 # No two nuclei of a crystal are nearer (H2 is 0.74 Å).
 MIN_DISTANCE = 0.3
+# Beyond these a cell is a mistake of units or of columns, and its neighbour search would take the memory of the
+# machine. The emptiest solids known, zeolites and organic frameworks, have about 100 Å³ an atom.
+MAX_EDGE = 500.0  # Å
+MAX_VOLUME_PER_ATOM = 1000.0  # Å³
 _FORMAT = "aldesign.graphs/1"
 _CHUNK = 500
 _T = TypeVar("_T")
@@ -115,12 +119,14 @@ def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np
         periodic images are pairs too.
 
     Raises:
-        StructureError: The cell spans no volume, coordinates are not finite, or atoms coincide.
+        StructureError: The cell spans no volume or is implausible, coordinates are not finite, or atoms
+            coincide.
 
     """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     matrix = lattice_matrix(crystal.lattice)
+    _refuse_implausible(crystal, matrix)
     frac = np.asarray(crystal.frac, dtype=float)
     if frac.shape != (len(crystal), 3) or not len(crystal) or not np.isfinite(frac).all():
         raise StructureError(
@@ -142,6 +148,28 @@ def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np
         )
     order = np.lexsort((source, distance, target))
     return target[order].astype(np.int64), source[order].astype(np.int64), distance[order]
+
+
+def _refuse_implausible(crystal: Crystal, matrix: np.ndarray) -> None:
+    """Raise StructureError for a cell that no crystal has, before it is searched."""
+    longest = max(crystal.lattice[:3])
+    if longest > MAX_EDGE:
+        raise StructureError(
+            f"crystal {crystal.id!r} has a cell edge of {longest:g} Å",
+            f"at most {MAX_EDGE:g} Å; are the lengths in Å?",
+        )
+    volume = abs(float(np.linalg.det(matrix)))
+    if volume > MAX_VOLUME_PER_ATOM * max(len(crystal), 1):
+        raise StructureError(
+            f"crystal {crystal.id!r} has {volume / max(len(crystal), 1):.0f} Å³ per atom",
+            f"at most {MAX_VOLUME_PER_ATOM:g} Å³; check lattice and sites",
+        )
+    height = 1.0 / float(np.linalg.norm(np.linalg.inv(matrix), axis=0).max())
+    if height < MIN_DISTANCE:
+        raise StructureError(
+            f"the cell of {crystal.id!r} is {height:.2g} Å thin",
+            f"opposite faces are at least {MIN_DISTANCE} Å apart; give the reduced cell",
+        )
 
 
 def build_graph(

@@ -186,3 +186,30 @@ def test_neighbours_of_real_crystals_are_pymatgens(reference_data):
             centre, _, _, length = as_structure(crystal).get_neighbor_list(6.0)
             np.testing.assert_array_equal(np.bincount(target), np.bincount(centre))
             np.testing.assert_allclose(np.sort(distance), np.sort(length), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "complaint"),
+    [
+        ((5600.0, 5600.0, 5600.0, 90.0, 90.0, 90.0), "cell edge of 5600 Å"),
+        ((5.64, 5.64, 501.0, 90.0, 90.0, 90.0), "cell edge of 501 Å"),
+        ((25.0, 25.0, 25.0, 90.0, 90.0, 90.0), "1953 Å³ per atom"),
+        ((100.0, 100.0, 5.64, 90.0, 90.0, 0.1), "0.17 Å thin"),
+        ((0.2, 9.0, 9.0, 90.0, 90.0, 90.0), "0.2 Å thin"),
+    ],
+)
+def test_an_implausible_cell_is_refused_before_the_search(lattice, complaint, monkeypatch):
+    def never(*_):
+        raise AssertionError("searched")
+
+    monkeypatch.setattr("pymatgen.optimization.neighbors.find_points_in_spheres", never)
+    crystal = dataclasses.replace(NACL, lattice=lattice)
+    with pytest.raises(StructureError, match=complaint):
+        build_graph(crystal)
+
+
+def test_an_implausible_cell_sinks_only_itself():
+    huge = dataclasses.replace(NACL, lattice=(5600.0, 5600.0, 5600.0, 90.0, 90.0, 90.0))
+    store = GraphStore.build([NACL, huge, CU])
+    assert list(store.reasons) == [1]
+    assert store.sizes().tolist() == [8, 0, 4]
