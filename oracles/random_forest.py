@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -168,14 +169,17 @@ class RandomForestOracle(CompositionOracle):
 
         from aldesign.learning.checkpoint import write_tensors
 
+        begun, earlier = time.monotonic(), 0.0
         x = descriptor(inputs).astype(np.float32)
         low, high = float(targets.min()), float(targets.max())
         total, blocks = int(self.config["trees"]), []
         identity = hashlib.sha256(json.dumps([self.config, seed]).encode() + x.tobytes() + targets.tobytes())
         for first in range(0, total, BLOCK):
             path = checkpoint / f"trees_{first:04d}.safetensors" if checkpoint else None
-            block = _stored(path, identity.hexdigest())
+            block, seconds = _stored(path, identity.hexdigest())
+            earlier += seconds
             if block is None:
+                started = time.monotonic()
                 model = RandomForestRegressor(
                     min(BLOCK, total - first),
                     min_samples_leaf=self.config["min_samples_leaf"],
@@ -185,12 +189,13 @@ class RandomForestOracle(CompositionOracle):
                 )
                 block = Forest.from_sklearn(model.fit(x, targets), low, high)
                 if path:
-                    write_tensors(path, block.arrays, {"identity": identity.hexdigest()})
+                    spent = f"{time.monotonic() - started:.3f}"
+                    write_tensors(path, block.arrays, {"identity": identity.hexdigest(), "seconds": spent})
             blocks.append(block)
             if progress:
                 progress(f"{min(first + BLOCK, total)} of {total} trees")
         self.forest = joined(blocks)
-        return 0.0
+        return earlier + time.monotonic() - begun
 
     def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
         return self.forest.predict(descriptor(inputs))
@@ -203,10 +208,10 @@ class RandomForestOracle(CompositionOracle):
         self.forest = Forest({k: v for k, v in arrays.items() if "." not in k})
 
 
-def _stored(path: Path | None, identity: str) -> Forest | None:
-    """Return the trees that an interrupted training left at `path`, if there are any."""
+def _stored(path: Path | None, identity: str) -> tuple[Forest | None, float]:
+    """Return the trees that an interrupted training left at `path`, if any, and the seconds they took."""
     if path is None or not path.exists():
-        return None
+        return None, 0.0
     from aldesign.learning.checkpoint import read_tensors
 
     tensors, metadata = read_tensors(path)
@@ -215,4 +220,5 @@ def _stored(path: Path | None, identity: str) -> Forest | None:
             f"{path} belongs to a training run with other data or settings",
             "remove the folder to begin anew, or give the settings of that run",
         )
-    return Forest({name: tensor.numpy() for name, tensor in tensors.items()})
+    forest = Forest({name: tensor.numpy() for name, tensor in tensors.items()})
+    return forest, float(metadata.get("seconds", 0.0))

@@ -4,6 +4,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from aldesign.chemistry.formula import compositions
 from aldesign.errors import CheckpointError, InputError, OracleError
+from aldesign.learning.checkpoint import read_tensors, write_tensors
 from aldesign.records import Candidate, LabelledRow
 from aldesign.seeds import torch_seed
 from oracles.features.magpie import FEATURE_NAMES, descriptor
@@ -91,6 +92,17 @@ def test_interrupted_growth_goes_on(tmp_path):
     assert lines[-1] == "30 of 30 trees"
     with pytest.raises(CheckpointError, match="other data or settings"):
         RandomForestOracle(trees=30).fit(rows[:-1], checkpoint=tmp_path)
+
+
+def test_training_time_counts_the_interrupted_part(tmp_path):
+    rows = synthetic_rows()
+    RandomForestOracle(trees=20).fit(rows, checkpoint=tmp_path)
+    path = tmp_path / "trees_0000.safetensors"
+    tensors, metadata = read_tensors(path)
+    assert float(metadata["seconds"]) > 0
+    write_tensors(path, tensors, {**metadata, "seconds": "3600"})
+    resumed = RandomForestOracle(trees=20).fit(rows, checkpoint=tmp_path)
+    assert 3600 <= resumed.training["training_seconds"] < 4000
 
 
 def test_validation_calibrates_and_is_recorded(tmp_path):
