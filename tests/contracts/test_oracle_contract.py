@@ -4,19 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from aldesign.errors import CheckpointError, OracleError
 from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
 from aldesign.registry import load_oracle, oracle_entries
 from aldesign.testing import check_oracle, example_candidates
-
-
-def load_or_skip(name, options):
-    try:
-        return load_oracle(name, **options)
-    except (OracleError, CheckpointError) as error:
-        if "holds no card.json" in str(error) or "cannot be imported" in str(error):
-            pytest.skip(f"{name} is not shipped yet: {error}")
-        raise
 
 
 @pytest.mark.parametrize("name", sorted(oracle_entries()))
@@ -26,7 +16,7 @@ def test_installed_oracle(name, tmp_path):
         path = tmp_path / "gaps.csv"
         path.write_text("formula,band_gap\nNaCl,5.0\nMgO,4.5\nGaAs,0.2\nZnS,2.0\n", encoding="utf-8")
         options = {"path": str(path)}
-    check_oracle(load_or_skip(name, options), name=name, options=options)
+    check_oracle(load_oracle(name, **options), name=name, options=options)
 
 
 CARD = OracleCard(OracleIdentity("toy", "1"))
