@@ -102,5 +102,5 @@ def assign(formula: str, library: TemplateLibrary, max_emd: float = 10.0, tries:
     every = "the only near template was" if len(near) == 1 else f"all {len(near)} near templates were"
     nearest = "" if len(near) == 1 else "nearest: "
     tail = "" if len(matches) == len(near) or math.isinf(max_emd) else f"; the next is beyond EMD {max_emd:g}"
-    notes = tuple(f"refused: {text}" for text in dict.fromkeys(refused))
-    return Assignment(formula, reason=f"{every} refused; {nearest}{refused[0]}{tail}", warnings=notes)
+    every_refusal = tuple(f"refused: {text}" for text in dict.fromkeys(refused))
+    return Assignment(formula, reason=f"{every} refused; {nearest}{refused[0]}{tail}", warnings=every_refusal)
