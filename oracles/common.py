@@ -16,8 +16,9 @@ from aldesign.chemistry.formula import Compositions, canonical_many, composition
 from aldesign.errors import CheckpointError, InputError, OracleError
 from aldesign.records import Candidate, LabelledRow, OracleCard, OracleIdentity, Prediction
 from oracles.domain import CompositionDomain
+from oracles.meaning import seal, unseal
+from oracles.settings import UNITS, checked
 
-UNITS = {"band_gap": "eV", "formation_energy_per_atom": "eV/atom"}
 SHIPPED = Path(__file__).parent / "weights"
 CHUNK = 20_000
 TRAINING_KEYS = ("data", "split", "metrics", "training_seconds", "origin", "licence")
@@ -110,10 +111,10 @@ class TrainedOracle(ABC):
 
     Args:
         property: ``"band_gap"`` (never negative) or ``"formation_energy_per_atom"``.
-        config: Settings of the model, as they go into the card; unknown ones are refused.
+        config: Settings of the model, as they go into the card; checked against `defaults`.
 
     Raises:
-        InputError: The property or a setting is unknown.
+        InputError: The property or a setting is unknown, or a setting's type or range is wrong.
 
     """
 
@@ -126,13 +127,8 @@ class TrainedOracle(ABC):
     def __init__(self, property: str = "band_gap", **config: Any) -> None:  # noqa: A002 (the card's word)
         if property not in UNITS:
             raise InputError(f"{self.name} knows no property {property!r}", f"allowed: {', '.join(UNITS)}")
-        unknown = sorted(config.keys() - self.defaults.keys())
-        if unknown:
-            raise InputError(
-                f"{self.name} has no option {unknown[0]!r}", f"allowed: property, {', '.join(self.defaults)}"
-            )
         self.property = property
-        self.config: dict[str, Any] = {**self.defaults, **config}
+        self.config: dict[str, Any] = checked(self.name, self.defaults, config)
         self.level = "PBE"
         self.training: dict[str, Any] = {}
         self.calibration = (1.0, 0.0)
@@ -159,7 +155,7 @@ class TrainedOracle(ABC):
 
         Raises:
             InputError: An option was given; a trained oracle's settings are those of its card.
-            CheckpointError: The folder lacks weights, or holds another class's.
+            CheckpointError: The folder lacks weights, holds another class's, or its card was edited.
 
         """
         from aldesign.learning.checkpoint import digest, load_weights  # loads torch
@@ -168,13 +164,16 @@ class TrainedOracle(ABC):
             raise InputError(f"{cls.name} has no option {next(iter(options))!r}", "it takes none when it is loaded")
         folder = SHIPPED / cls.name if directory is None else Path(directory)
         tensors, card = load_weights(folder, expect_class=cls.__name__)
+        arrays = unseal(str(folder), card, {name: tensor.numpy() for name, tensor in tensors.items()})
         try:
             oracle = cls(card["property"], **card["config"])
             oracle.level = card["level"]
             oracle.calibration = (float(card["calibration"][0]), float(card["calibration"][1]))
             oracle.training = {key: card[key] for key in TRAINING_KEYS if key in card}
-            oracle._restore({name: tensor.numpy() for name, tensor in tensors.items()})
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            oracle._restore(arrays)
+        except CheckpointError:
+            raise
+        except (InputError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"the weights in {folder} do not fit {cls.__name__}: {error!r}", "train them again"
             ) from error
@@ -192,17 +191,18 @@ class TrainedOracle(ABC):
         from aldesign.learning.checkpoint import digest, save_weights  # loads torch
 
         self._require_fitted()
+        unit = UNITS[self.property]
         card = {
             "class": type(self).__name__,
             "version": self.version,
             "property": self.property,
-            "unit": UNITS[self.property],
+            "unit": unit,
             "level": self.level,
             "config": self.config,
             "calibration": list(self.calibration),
             **self.training,
         }
-        save_weights(directory, self._arrays(), card)
+        save_weights(directory, {**self._arrays(), **seal(self.property, unit, self.level)}, card)
         self._digest = digest(directory)
 
     def describe(self, **facts: Any) -> None:

@@ -20,8 +20,9 @@ from aldesign.learning.training import TrainingPlan, fit_network
 from aldesign.records import Candidate, Crystal, LabelledRow, Prediction
 from aldesign.seeds import stream, torch_seed
 from aldesign.structures.graphs import CrystalGraph, GraphStore, build_graph, pack
-from oracles.common import UNITS, Progress, TrainedOracle, error_metrics, labels, training_level
+from oracles.common import Progress, TrainedOracle, error_metrics, labels, training_level
 from oracles.crystal_network import LOG_SCALE, CrystalNetwork, NetworkSize, joint_loss, tensors
+from oracles.settings import UNITS
 from oracles.spread import fit_spread, observed
 
 KNOT = 0.01  # Å; distances are rounded to it while training

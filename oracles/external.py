@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from aldesign.errors import InputError
 from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
-from oracles.common import UNITS
+from oracles.settings import UNITS
 
 _REASON = "answers come from outside: write them to a table and give it to `aldesign tell`"
 

@@ -16,7 +16,8 @@ from typing import ClassVar
 from aldesign.chemistry.formula import canonical_many
 from aldesign.errors import InputError
 from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
-from oracles.common import UNITS, canonical_formulas
+from oracles.common import canonical_formulas
+from oracles.settings import UNITS
 
 FORMULA_COLUMNS = ("formula", "composition", "reduced_formula")
 VALUE_COLUMNS = ("value", "band_gap", "gap", "gap_ev", "Eg", "formation_energy_per_atom")
