@@ -19,7 +19,7 @@ from aldesign.learning.checkpoint import digest, load_into, load_weights, save_w
 from aldesign.learning.training import Minibatches, TrainingHistory, TrainingPlan, fit_network
 
 SHIPPED = Path(__file__).parent / "weights" / "autoencoder"
-PLAN = TrainingPlan(epochs=16, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
+PLAN = TrainingPlan(epochs=24, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
 CHUNK = 4096  # rows at once, for memory
 # Logits that the second, third and fourth surest elements of a random point should have above those of their absence,
 # and the fifth and sixth at most; and the weight of each.
@@ -48,7 +48,7 @@ class AutoencoderConfig:
     latent_size: int = 128
     first_channels: int = 32
     second_channels: int = 128
-    hidden: int = 256
+    hidden: int = 384
     noise: float = 0.25
     augmented: float = 0.3
     spread: float = 2.0

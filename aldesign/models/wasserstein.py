@@ -54,7 +54,7 @@ class Game:
     slope: float = 5.0
     penalty: float = 1.0
     lazy: int = 4
-    reward: float = 1.0
+    reward: float = 3.0
     likeness: float = 3.0
     temperature: float = 0.7
     averaging: float = 0.01
