@@ -104,7 +104,7 @@ class AcquisitionSpec(Section):
     starts: int = Field(30, ge=1)
     proposals: int = Field(64, ge=1)
     trust: float = Field(0.3, gt=0, le=1)
-    free: float = Field(0.7, gt=0, le=1)
+    free: float = Field(0.5, gt=0, le=1)
 
 
 class GeneratorSpec(Section):
