@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -15,6 +16,9 @@ from typing import IO, Any
 
 from aldesign.errors import InputError
 
+# What a place says that cannot hold a file at all; a full disk is not among them
+_UNFIT = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -24,20 +28,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
     are made; devices and pipes are written directly.
 
     Raises:
-        InputError: `path` is a directory, or a parent of it is a file.
+        InputError: `path` is a directory, a parent of it is a file, or the place may not be written.
 
     """
     path = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a directory", "name a file")
-    if path.exists() and not path.is_file():
-        yield path
-        return
+    special = False
     try:
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a directory", "name a file")
+        special = path.exists() and not path.is_file()
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+        if not special:
+            temporary.touch()
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(f"cannot write {path}: {error.filename} is not a directory") from error
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    except OSError as error:
+        if error.errno not in _UNFIT:
+            raise
+        raise InputError(f"cannot write {path}: {error.strerror}", "choose a place that may be written") from error
+    if special:
+        yield path
+        return
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -45,6 +57,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def refuse_overwriting(output: Path | None, *inputs: Path | None) -> None:
+    """Raise InputError where `output` is one of the files read, or a CIF in a folder that is; None is no file."""
+    try:
+        if output is None or not output.is_file():
+            return
+    except OSError:  # no such file can be; writing it will say why
+        return
+    for source in inputs:
+        if source is None or not source.exists():
+            continue
+        within = source.is_dir() and output.suffix.lower() == ".cif" and output.parent.samefile(source)
+        if within or output.samefile(source):
+            raise InputError(f"{output} would be overwritten, and it is read from", "name another file to write")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aldesign.datasets.formulas import InputRow, parse_texts, read_formulas
 from aldesign.errors import AldesignError, InputError, OracleError
-from aldesign.files import write_csv
+from aldesign.files import refuse_overwriting, write_csv
 from aldesign.protocols import Oracle
 from aldesign.records import Candidate, Prediction, Source
 
@@ -71,7 +71,13 @@ def predict_file(oracle: Oracle, source: Path | str, formula_column: str | None 
 
 
 def predict_to_csv(oracle: Oracle, source: Path | str, output: Path, formula_column: str | None = None) -> int:
-    """Write the predictions of a file to a CSV, whole or not at all; return the number of rows."""
+    """Write the predictions of a file to a CSV, whole or not at all; return the number of rows.
+
+    Raises:
+        InputError: `output` is `source`, or one of the two cannot be opened.
+
+    """
+    refuse_overwriting(output, Path(source))
     with read_formulas(source, formula_column) as file:
         rows = predict_rows(oracle, file.rows)
         return write_csv(output, header(file.has_ids), (row.cells() for row in rows))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aldesign.errors import InputError
-from aldesign.files import atomic_path, open_atomic, write_csv, write_json, write_text
+from aldesign.files import atomic_path, open_atomic, refuse_overwriting, write_csv, write_json, write_text
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -76,3 +76,23 @@ def test_json_refuses_what_json_has_no_word_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
+    for path in (Path("/proc/x/y.csv"), tmp_path / ("n" * 300) / "y.csv"):
+        with pytest.raises(InputError, match="cannot write"):
+            write_text(path, "x")
+
+
+def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    table, cif = tmp_path / "a.csv", tmp_path / "a.cif"
+    table.write_text("x")
+    cif.write_text("x")
+    (tmp_path / "link").symlink_to(table)
+    for output, source in ((table, table), (table, tmp_path / "link"), (tmp_path / "link", table), (cif, tmp_path)):
+        with pytest.raises(InputError, match="would be overwritten"):
+            refuse_overwriting(output, None, source)
+    refuse_overwriting(None, table)
+    refuse_overwriting(tmp_path / "new.csv", table, tmp_path)
+    refuse_overwriting(table, tmp_path, tmp_path / "absent")
+    refuse_overwriting(Path(os.devnull), Path(os.devnull))

@@ -63,9 +63,12 @@ def evaluate(
     if sum(x is not None for x in (cv, test, model)) > 1:
         raise InputError("--cv, --test and --model exclude each other", "give one of them")
     from aldesign.cli.tables import read_labelled
+    from aldesign.files import refuse_overwriting
     from aldesign.fitting import cross_validate, evaluate_fitted, evaluate_on
     from aldesign.learning.threads import pin_threads
 
+    for name in ("metrics.json", "predictions.csv"):
+        refuse_overwriting(out and out / name, data, test, structures)
     pin_threads(threads)
     chosen = parse_options(options)
     table = read_labelled(oracle, data, structures, target, level, negative, formula_column, value_column)

@@ -54,8 +54,10 @@ def predict(
     for file in files:
         if not file.exists():
             raise InputError(f"there is no file {file}", "check the path given to --input")
+    from aldesign.files import refuse_overwriting
     from aldesign.registry import load_oracle
 
+    refuse_overwriting(output, *files)
     loaded = load_oracle(oracle, model, **parse_options(options))
     rows, header = _rows(loaded, texts, files, formula_column)
     _deliver(rows, header, output, as_json)

@@ -39,12 +39,14 @@ def screen(
     """Test formulas for charge neutrality and electronegativity balance, with the oxidation states found."""
     from aldesign.chemistry.neutrality import Options
     from aldesign.datasets.formulas import FormulaFile, parse_texts, read_formulas
+    from aldesign.files import refuse_overwriting
 
     if bool(formulas) == bool(source):
         raise InputError(
             "nothing to screen was given" if not formulas else "both formulas and --input were given",
             "give formulas, or --input FILE",
         )
+    refuse_overwriting(output, source)
     options = Options(oxidation_states, include_alloys=alloys, use_pauling_test=pauling)
     if source is not None:
         file = read_formulas(source, formula_column)

@@ -10,6 +10,7 @@ import typer
 
 from aldesign.cli.options import LoadOptions, OracleName, Seed, Threads, parse_options
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, progress, report_table
+from aldesign.errors import InputError
 
 GENERATIVE = ("autoencoder", "gan")
 
@@ -43,9 +44,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train an oracle, the autoencoder or the generator; interrupted work goes on when started again."""
-    from aldesign.fitting import refuse_finished, train_oracle
+    from aldesign.files import refuse_overwriting
+    from aldesign.fitting import CARD, CHECKPOINT, refuse_finished, train_oracle
 
     refuse_finished(out, force)
+    for file in (data, structures):
+        # The checkpoint is removed at the end, with all that lies in it.
+        if file is not None and (out / CHECKPOINT).resolve() in file.resolve().parents:
+            raise InputError(f"{file} lies in {out / CHECKPOINT}, which training removes", "move it elsewhere")
+        refuse_overwriting(out / CARD, file)
     if oracle in GENERATIVE:
         metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
     else:

@@ -71,13 +71,38 @@ def test_cross_validation_reports_groups_and_baseline(
     assert (out / "parity.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_test_file_is_never_learnt_from(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_file_is_never_learnt_from(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oracles.random_forest import RandomForestOracle
+
+    learnt: set[str] = set()
+    fit = RandomForestOracle.fit
+
+    def watched(self, train, validation, **settings):  # type: ignore[no-untyped-def]
+        learnt.update(row.formula for row in (*train, *validation))
+        return fit(self, train, validation, **settings)
+
+    monkeypatch.setattr(RandomForestOracle, "fit", watched)
     test = tmp_path / "test.csv"
-    test.write_text("formula,gap\nNaF,6.1\nBaF2,6.7\n")
+    test.write_text("formula,gap\nFNa,6.1\nBaF2,6.7\n")
     assert run(forest("evaluate", table, "--test", str(test), "--json", "-q")) == 0
     shown = capsys.readouterr()
     assert "1 formulas stand in both files" in shown.err
     assert json.loads(shown.out)["figures"][0]["rows"] == 2
+    assert len(learnt) == 35  # of 36
+    assert not learnt & {"NaF", "BaF2"}
+
+
+def test_files_that_are_read_are_not_in_the_way(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inside = table.parent / "out" / "checkpoint" / "gaps.csv"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes(table.read_bytes())
+    assert run(forest("train", inside, "--out", str(table.parent / "out"))) == 2
+    assert "which training removes" in capsys.readouterr().err
+    predictions = table.rename(table.parent / "predictions.csv")
+    assert run(forest("evaluate", predictions, "--cv", "2", "--out", str(table.parent))) == 2
+    assert "would be overwritten" in capsys.readouterr().err
 
 
 def test_stored_weights_are_judged_as_they_are(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
