@@ -133,23 +133,31 @@ def open_rows(path: Path) -> RawFile:
 
 def _open_csv(path: Path) -> RawFile:
     stream = open_text(path)
-    lines = _numbered_lines(path, stream)
+    lines = numbered_lines(path, stream)
     number, header = next(lines, (0, ""))
     if not header:
         raise InputError(f"{path} is empty", "it needs a header line and at least one row")
     delimiter = max(",;\t|", key=lambda c: (header.count(c), c == ","))
-    names = next(csv.reader([header], delimiter=delimiter))
+    names, problem = _cells(header, delimiter)
+    if problem:
+        lines.close()
+        raise InputError(f"{path}, line {number}: {problem}", "check the quotes in that line")
     columns = tuple(clean(name.strip(), 60) for name in names)
     notes = [f"separator {delimiter!r}"] if delimiter != "," else []
     doubled = {name for name in columns if name and columns.count(name) > 1}
     if doubled:
         lines.close()
         raise InputError(f"{path}, line {number}: the column {sorted(doubled)[0]!r} stands twice", "rename one")
-    return RawFile(columns, _csv_rows(path, lines, columns, delimiter), notes, delimiter, lines.close)
+    return RawFile(columns, _csv_rows(lines, columns, delimiter), notes, delimiter, lines.close)
 
 
-def _numbered_lines(path: Path, stream: IO[str]) -> Generator[tuple[int, str], None, None]:
-    """Yield the lines that are neither blank nor comments, with their numbers."""
+def numbered_lines(path: Path, stream: IO[str]) -> Generator[tuple[int, str], None, None]:
+    """Yield the lines that are neither blank nor comments, with their numbers; close the stream at the end.
+
+    Raises:
+        InputError: The file is damaged beyond some line.
+
+    """
     with stream:
         number = 0
         try:
@@ -169,36 +177,39 @@ def _lines(stream: IO[str]) -> Iterator[str]:
             yield line.rstrip("\r\n")
 
 
-def _csv_rows(
-    path: Path, lines: Iterator[tuple[int, str]], columns: tuple[str, ...], delimiter: str
-) -> Iterator[RawRow]:
-    at = [0]
-
-    def texts() -> Iterator[str]:
-        for number, line in lines:
-            at[0] = number
-            yield line + "\n"
-
-    reader = csv.reader(texts(), delimiter=delimiter)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputError(f"{path}, line {at[0]}: {error}", "check the quotes in that line") from error
+def _csv_rows(lines: Iterator[tuple[int, str]], columns: tuple[str, ...], delimiter: str) -> Iterator[RawRow]:
+    for number, line in lines:
+        cells, problem = _cells(line, delimiter)
+        if problem:
+            yield RawRow(number, {}, clean(line), problem)
+            continue
         text = clean(delimiter.join(cells))
         extra = [cell for cell in cells[len(columns) :] if cell.strip()]
         problem = f"{len(cells)} cells where the header has {len(columns)}" if extra else ""
         padded = [cell.strip() for cell in cells[: len(columns)]] + [""] * (len(columns) - len(cells))
-        yield RawRow(at[0], dict(zip(columns, padded, strict=True)), text, problem)
+        yield RawRow(number, dict(zip(columns, padded, strict=True)), text, problem)
+
+
+def _cells(line: str, delimiter: str) -> tuple[list[str], str]:
+    """Return the cells of one line, or why it has none; a cell never goes on in the next line."""
+    if '"' not in line:
+        return line.split(delimiter), ""
+    # The second line is only asked for where a quote of the first is still open.
+    reader = csv.reader((line + "\n", "\n"), delimiter=delimiter)
+    try:
+        cells = next(reader)
+    except csv.Error as error:
+        return [], str(error)
+    if reader.line_num > 1:
+        return [], "a quote opens in this line and does not close in it"
+    return cells, ""
 
 
 def _json_lines(path: Path) -> Generator[RawRow, None, None]:
-    for number, line in _numbered_lines(path, open_text(path)):
+    for number, line in numbered_lines(path, open_text(path)):
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield RawRow(number, {}, clean(line.strip()), f"not JSON: {error}")
             continue
         yield _record(number, value, clean(line.strip()))
@@ -216,7 +227,7 @@ def _json_rows(path: Path) -> list[RawRow]:
     with open_text(path) as stream:
         try:
             value = json.load(stream)
-        except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is not valid JSON: {error}", "use .jsonl for one object a line") from error
     if isinstance(value, list):
         return [_record(i, item) for i, item in enumerate(value, start=1)]
