@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from aldesign.datasets import columns as names
-from aldesign.datasets.rawfile import RawFile, RawRow, clean, kind_of, open_rows, open_text
+from aldesign.datasets.rawfile import RawFile, RawRow, clean, kind_of, numbered_lines, open_rows, open_text
 from aldesign.errors import FormulaError, InputError
-from aldesign.records import Crystal
+from aldesign.records import BadRow, Crystal
 
 CHUNK = 8192
 _T = TypeVar("_T")
@@ -122,11 +122,10 @@ def _is_formula(text: str) -> bool:
 
 
 def _lines(path: Path) -> Generator[RawRow, None, None]:
-    with open_text(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            text = line.strip()
-            if text and not text.startswith("#") and not (number == 1 and text.lower() == "formula"):
-                yield RawRow(number, {"formula": text}, clean(text))
+    for number, line in numbered_lines(path, open_text(path)):
+        text = line.strip()
+        if not (number == 1 and text.lower() == "formula"):
+            yield RawRow(number, {"formula": text}, clean(text))
 
 
 def _parsed(path: Path, rows: Iterator[RawRow], formula: str | None, identity: str | None) -> Iterator[InputRow]:
@@ -136,7 +135,7 @@ def _parsed(path: Path, rows: Iterator[RawRow], formula: str | None, identity: s
 
 
 def _cifs(path: Path) -> FormulaFile:
-    from aldesign.structures.cif import read_cifs
+    from aldesign.structures.cif import read_cif
 
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif") if path.is_dir() else [path]
     if not files:
@@ -144,12 +143,12 @@ def _cifs(path: Path) -> FormulaFile:
 
     def rows() -> Iterator[InputRow]:
         for file in files:
-            crystals, bad = read_cifs(file)
-            for crystal in crystals:
-                formula = formula_of(crystal)
-                yield InputRow(0, crystal.id, formula, formula, crystal)
-            for row in bad:
-                yield InputRow(0, file.stem, file.name, None, None, row.reason)
+            for name, item in read_cif(file):
+                if isinstance(item, BadRow):
+                    yield InputRow(0, name, item.text, None, None, item.reason)
+                else:
+                    formula = formula_of(item)
+                    yield InputRow(0, name, formula, formula, item)
 
     return FormulaFile(rows(), has_ids=True)
 

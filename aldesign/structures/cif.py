@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from aldesign.chemistry.elements import NUMBER
 from aldesign.chemistry.formula import canonical
 from aldesign.errors import InputError, StructureError
+from aldesign.files import atomic_path
 from aldesign.records import BadRow, Crystal
 from aldesign.structures.geometry import distances, space_group, volume
 
@@ -120,8 +121,8 @@ def read_jsonl(path: Path | str) -> Iterator[Crystal | BadRow]:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield _parse_line(line, path, number)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}", "copy or download it again") from error
 
 
 def _parse_line(line: bytes, path: Path, number: int) -> Crystal | BadRow:
@@ -130,16 +131,16 @@ def _parse_line(line: bytes, path: Path, number: int) -> Crystal | BadRow:
         if isinstance(record, dict):
             record.setdefault("id", f"{path.name}:{number}")
         return from_record(record)
-    except (ValueError, InputError) as error:
+    except (ValueError, RecursionError, InputError) as error:
         text = line[:120].decode("utf-8", "replace").strip()
-        reason = f"not JSON: {error}" if isinstance(error, ValueError) else str(error)
+        reason = str(error) if isinstance(error, InputError) else f"not JSON: {error}"
         return BadRow(str(path), number, text, reason)
 
 
 def read_cifs(path: Path | str) -> tuple[list[Crystal], list[BadRow]]:
-    """Return the crystals of one CIF or of every ``*.cif`` in a folder (sorted), and the files refused.
+    """Return the crystals of one CIF or of every ``*.cif`` in a folder (sorted), and the blocks refused.
 
-    A file's first block gets the file's stem as id, further ones ``stem-2`` and so on.
+    A file's first block gets the file's stem as id, further ones ``stem-2`` and so on (see `read_cif`).
 
     Raises:
         InputError: The path is missing, or a folder without CIFs.
@@ -154,22 +155,58 @@ def read_cifs(path: Path | str) -> tuple[list[Crystal], list[BadRow]]:
         files = [path]
     else:
         raise InputError(f"no file or folder at {path}", "a CIF or a folder of CIFs is wanted")
-    crystals: list[Crystal] = []
-    bad: list[BadRow] = []
-    for file in files:
+    items = [item for file in files for _, item in read_cif(file)]
+    return (
+        [item for item in items if isinstance(item, Crystal)],
+        [item for item in items if isinstance(item, BadRow)],
+    )
+
+
+def read_cif(file: Path) -> Iterator[tuple[str, Crystal | BadRow]]:
+    """Yield the id and the crystal of each block of a CIF, plain or gzipped, or why the block holds none.
+
+    Ids go by position: the file's stem, then ``stem-2``, ``stem-3`` and so on, whatever became of the
+    blocks before. Blocks with neither cell nor atoms, as publishers put in front, are not counted.
+    """
+    stem = Path(file.name.removesuffix(".gz")).stem
+    try:
+        content = file.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        yield stem, BadRow(str(file), 0, file.name, f"the file cannot be read: {error}")
+        return
+    blocks = _blocks(content.decode("utf-8", "replace"))
+    if not blocks:
+        yield stem, BadRow(str(file), 0, file.name, "the CIF does not parse: no block has a cell or atoms")
+    for position, (line, text) in enumerate(blocks, start=1):
+        name = stem if position == 1 else f"{stem}-{position}"
         try:
-            structures = _parse_cif(file.read_text(encoding="utf-8", errors="replace"))
-            crystals += [
-                from_pymatgen(structure, file.stem if i == 1 else f"{file.stem}-{i}")
-                for i, structure in enumerate(structures, start=1)
-            ]
+            yield name, from_pymatgen(_parse_cif(text), name)
         except InputError as error:
-            bad.append(BadRow(str(file), 0, file.name, str(error)))
-    return crystals, bad
+            shown = file.name if len(blocks) == 1 else f"{file.name}, block {position}"
+            yield name, BadRow(str(file), line, shown, str(error))
 
 
-def _parse_cif(text: str) -> list[Structure]:
-    """Return the structures of a CIF's text; raise InputError with the parser's words."""
+def _blocks(text: str) -> list[tuple[int, str]]:
+    """Return the line number and the text of each data block that names a cell or atoms."""
+    blocks: list[tuple[int, list[str]]] = []
+    within = False  # a text field, from a line that begins with a semicolon to the next such line
+    for number, line in enumerate(text.splitlines(), start=1):
+        start = line.lstrip()
+        if line.startswith(";"):
+            within = not within
+        elif not within and start[:5].lower() == "data_":
+            blocks.append((number, []))
+            line = "data_" + start[5:]
+        if blocks:
+            blocks[-1][1].append(line)
+    joined = [(number, "\n".join(lines)) for number, lines in blocks]
+    return [(number, block) for number, block in joined if "_cell_" in block.lower() or "_atom_site" in block.lower()]
+
+
+def _parse_cif(text: str) -> Structure:
+    """Return the structure of the text of one CIF block; raise InputError with the parser's words."""
     from pymatgen.io.cif import CifParser
 
     with warnings.catch_warnings(record=True) as notes:
@@ -181,7 +218,7 @@ def _parse_cif(text: str) -> list[Structure]:
             raise InputError(f"the CIF does not parse: {said[:300]}") from error
     if not structures:
         raise InputError("the CIF holds no structure")
-    return structures
+    return structures[0]
 
 
 def write_cif(crystal: Crystal, path: Path | str, provenance: Mapping[str, object] | None = None) -> str:
@@ -223,10 +260,8 @@ def write_cif(crystal: Crystal, path: Path | str, provenance: Mapping[str, objec
             raise StructureError(f"no CIF of crystal {crystal.id!r} gives it back: {fault}")
     lines = [f"# {key}: {value}" for key, value in {**(provenance or {}), "symmetry": note}.items()]
     header = "".join(_ascii(line) + "\n" for line in lines)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(header + text, encoding="ascii")
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(header + text, encoding="ascii")
     return symbol
 
 
@@ -239,7 +274,7 @@ def _ascii(line: str) -> str:
 def _difference(crystal: Crystal, text: str) -> str:
     """Return how the crystal read from a CIF's text differs from the one meant; empty where it does not."""
     try:
-        read = from_pymatgen(_parse_cif(text)[0])
+        read = from_pymatgen(_parse_cif(text))
     except InputError as error:
         return error.message
     if formula_of(read) != formula_of(crystal):

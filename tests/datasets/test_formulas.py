@@ -69,3 +69,16 @@ def test_a_file_without_formulas_is_refused(tmp_path: Path) -> None:
         read_formulas(path)
     with pytest.raises(InputError, match=r"holds no \.cif file"):
         read_formulas(tmp_path)
+
+
+def test_blocks_of_a_cif_keep_their_places_and_ids(tmp_path: Path) -> None:
+    block = (
+        "data_{0}\n_cell_length_a {1}\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n"
+        "_cell_angle_beta 90\n_cell_angle_gamma 90\nloop_\n_atom_site_label\n_atom_site_type_symbol\n"
+        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCs1 Cs 0 0 0\nCl1 Cl 0.5 0.5 0.5\n"
+    )
+    path = tmp_path / "two.cif.gz"
+    path.write_bytes(gzip.compress((block.format("a", "oops") + block.format("b", 4)).encode()))
+    bad, good = read_formulas(path).rows
+    assert (bad.id, bad.formula, bad.text) == ("two", None, "two.cif.gz, block 1")
+    assert (good.id, good.formula) == ("two-2", "CsCl")

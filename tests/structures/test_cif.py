@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +150,94 @@ def test_unreadable_sources_are_named(tmp_path):
 def test_a_record_without_sites_is_refused():
     with pytest.raises(InputError, match="no sites"):
         from_record({"lattice": [4, 4, 4, 90, 90, 90], "species": [], "frac": []})
+
+
+BLOCK = """data_{name}
+_cell_length_a 4.12
+_cell_length_b 4.12
+_cell_length_c 4.12
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+{sites}
+"""
+GOOD = "Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "Cs1 Cs 0 0 0 1\nCs2 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1",  # one site twice
+        "Cs1 Cs 0 0 oops 1\nCl1 Cl 0.5 0.5 0.5 1",
+        "Cs1 Cs 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1",
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_bad_block_leaves_the_others_alone(tmp_path, fault, place):
+    sites = [GOOD] * 3
+    sites[place] = fault
+    header = "# remark\ndata_global\n_publ_section_title\n;\ndata_in_a_text\n;\n"
+    blocks = [BLOCK.format(name="same", sites=text) for text in sites]  # one name thrice
+    (tmp_path / "x.cif").write_text(header + "\n".join(blocks))
+    crystals, (bad,) = read_cifs(tmp_path / "x.cif")
+    ids = ["x", "x-2", "x-3"]
+    assert [crystal.id for crystal in crystals] == ids[:place] + ids[place + 1 :]
+    assert {formula_of(crystal) for crystal in crystals} == {"CsCl"}
+    assert bad.text == f"x.cif, block {place + 1}"
+    assert (tmp_path / "x.cif").read_text().splitlines()[bad.line - 1] == "data_same"
+
+
+def test_a_text_with_another_volume_is_refused(tmp_path, monkeypatch):
+    from pymatgen.core import Lattice, Structure
+    from pymatgen.io import cif as theirs
+
+    class Stretching(theirs.CifWriter):
+        # the long axis alone, so that composition and shortest distance (3 Å, along a) stay as they are
+        def __init__(self, structure, **_):
+            a, b, c, *angles = structure.lattice.parameters
+            lattice = Lattice.from_parameters(a, b, c * 1.02, *angles)
+            super().__init__(Structure(lattice, structure.species, structure.frac_coords))
+
+    crystal = Crystal("x", (3.0, 3.0, 6.0, 90.0, 90.0, 90.0), ("Na",), np.zeros((1, 3)))
+    write_cif(crystal, tmp_path / "whole.cif")
+    monkeypatch.setattr(theirs, "CifWriter", Stretching)
+    with pytest.raises(StructureError, match=r"volume per atom changed by 2\.00 %"):
+        write_cif(crystal, tmp_path / "x.cif")
+    assert not (tmp_path / "x.cif").exists()
+
+
+def test_damaged_files_are_told_apart_from_crystals(tmp_path):
+    rng = np.random.default_rng(0)
+    record = {"lattice": [4.0, 4.0, 4.0, 90, 90, 90], "species": ["Cs"]}
+    lines = [json.dumps({"id": str(i), **record, "frac": rng.random((1, 3)).tolist()}) for i in range(3000)]
+    packed = bytearray(gzip.compress("\n".join(lines).encode()))
+    middle = len(packed) // 2
+    packed[middle : middle + 64] = b"\xff" * 64
+    (tmp_path / "s.jsonl.gz").write_bytes(packed)
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read_jsonl(tmp_path / "s.jsonl.gz"))
+    (tmp_path / "s.cif.gz").write_bytes(packed)
+    crystals, (bad,) = read_cifs(tmp_path / "s.cif.gz")
+    assert not crystals
+    assert "cannot be read" in bad.reason
+    (tmp_path / "deep.jsonl").write_text("[" * 100_000)
+    (deep,) = read_jsonl(tmp_path / "deep.jsonl")
+    assert "not JSON" in deep.reason
+
+
+def test_a_full_disk_leaves_no_part_of_a_cif(tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_cif(PRIMITIVE, tmp_path / "x.cif")
+    assert not list(tmp_path.iterdir())
