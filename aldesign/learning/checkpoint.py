@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from aldesign.errors import CheckpointError
+from aldesign.files import atomic_path, write_text
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 FORMAT = 1  # of the pair of files; raised when an older reader could not understand them
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that one sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_tensors(
@@ -44,7 +33,9 @@ def write_tensors(
         .clone()  # two names may share one storage, which the format refuses
         for name, value in tensors.items()
     }
-    write_atomically(path, save(plain, dict(metadata) if metadata else None))
+    content = save(plain, dict(metadata) if metadata else None)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -91,7 +82,7 @@ def save_weights(
     write_tensors(directory / WEIGHTS, tensors)
     full = {"format": FORMAT, **card, "weights_sha256": _sha256(directory / WEIGHTS)}
     text = json.dumps(full, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(directory / CARD, f"{text}\n".encode())
+    write_text(directory / CARD, f"{text}\n")
 
 
 def load_card(directory: Path, expect_class: str | None = None) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,3 +122,17 @@ def test_threads_and_devices():
         pin_threads(0)
     with pytest.raises(InputError, match="abacus"):
         device("abacus")
+
+
+def test_a_full_disk_leaves_the_old_weights_and_nothing_else(folder, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(folder, {"a": torch.zeros(4)}, CARD)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
