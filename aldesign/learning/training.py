@@ -16,6 +16,7 @@ import torch
 
 from aldesign.errors import AldesignError, CheckpointError
 from aldesign.learning.checkpoint import read_tensors, write_tensors
+from aldesign.learning.interrupts import uninterrupted
 from aldesign.seeds import stream, torch_seed
 
 STATE = "state.safetensors"
@@ -160,8 +161,9 @@ def fit_network(
     """Train `module` in place and leave it, in evaluation mode, with the weights that validated best.
 
     A run killed at any moment and called again with the same arguments goes on from the last checkpoint
-    and ends with the weights of an uninterrupted one. A finished run leaves its checkpoint: calling again
-    returns at once. The caller removes the folder when it has saved the result.
+    and ends with the weights of an uninterrupted one; Ctrl-C writes a checkpoint before it goes its way.
+    A finished run leaves its checkpoint: calling again returns at once. The caller removes the folder when
+    it has saved the result.
 
     Args:
         module: On its device already; everything that learns is among its parameters and buffers.
@@ -185,9 +187,14 @@ def fit_network(
     run = _Run(module, plan, seed, checkpoint, fingerprint)
     with torch.random.fork_rng(devices=[]):
         run.resume()
-        while not run.stopped:
-            run.epoch(loss_fn, make_batches, validate, progress)
-        run.finish()
+        try:
+            while not run.stopped:
+                run.epoch(loss_fn, make_batches, validate, progress)
+            run.finish()
+        except KeyboardInterrupt:
+            run.roll_back()
+            run.write()
+            raise
     return TrainingHistory(tuple(run.train), tuple(run.validation), run.best_epoch, run.seconds, run.stopped)
 
 
@@ -215,7 +222,9 @@ class _Run:
         self.steps, self.loss_sum = 0, 0.0  # within the running epoch
         self.stopped = ""
         self.before, self.started, self.written = 0.0, time.monotonic(), time.monotonic()
-        self.random: torch.Tensor | None = None  # torch's generator in the midst of an epoch
+        # torch's generator where the steps done end, as long as it has moved on or is not yet put back
+        self.random: torch.Tensor | None = None
+        self.buffers: list[torch.Tensor] | None = None  # as they were before the step under way
 
     @property
     def seconds(self) -> float:
@@ -238,6 +247,7 @@ class _Run:
             torch.set_rng_state(self.random)
             self.random = None
         self.module.train()
+        late = False
         for batch in islice(batches, self.steps, None):
             done = self._done(number + (self.steps / total if total else 0.0))
             for group in self.optimiser.param_groups:
@@ -246,17 +256,19 @@ class _Run:
             if self.path and time.monotonic() - self.written > self.plan.checkpoint_seconds:
                 self.write()
             if self.plan.max_minutes and self.seconds > 60 * self.plan.max_minutes:
-                self.stopped = "time"
+                late = True
                 break
         if self.steps == 0:
             raise AldesignError("there is nothing to train on: no batch was made", "give more data")
-        self.train.append(self.loss_sum / self.steps)
-        self.steps, self.loss_sum = 0, 0.0
-        self._judge(validate)
+        figure = self._judge(validate)
+        with uninterrupted():
+            self._close(figure, late)
         if progress:
             progress(self._line(since))
 
     def _step(self, loss_fn: Callable[[Batch], torch.Tensor], batch: Batch) -> None:
+        self.buffers = [buffer.clone() for buffer in self.module.buffers()]
+        self.random = torch.get_rng_state()
         loss = loss_fn(batch)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -268,20 +280,40 @@ class _Run:
         loss.backward()  # type: ignore[no-untyped-call]
         if self.plan.gradient_clip is not None:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.plan.gradient_clip)
-        self.optimiser.step()
-        self.steps += 1
-        self.loss_sum += value
+        with uninterrupted():
+            self.optimiser.step()
+            self.steps += 1
+            self.loss_sum += value
+            self.random = self.buffers = None
 
-    def _judge(self, validate: Callable[[], float] | None) -> None:
-        epochs = len(self.train)
+    def roll_back(self) -> None:
+        """Undo what a step that was not finished did to the buffers; `write` sees to the random numbers."""
+        if self.buffers is not None:
+            with torch.no_grad():
+                for buffer, old in zip(self.module.buffers(), self.buffers, strict=True):
+                    buffer.copy_(old)
+
+    def _judge(self, validate: Callable[[], float] | None) -> float | None:
+        """Return the validation figure of the epoch that ends."""
         if validate is None:
+            return None
+        self.module.eval()
+        with torch.no_grad():
+            figure = float(validate())
+        if not math.isfinite(figure):
+            raise AldesignError(f"the validation figure became {figure} in epoch {len(self.train) + 1}")
+        return figure
+
+    def _close(self, figure: float | None, late: bool) -> None:
+        """Enter the epoch in the books, and see whether it was the last."""
+        self.train.append(self.loss_sum / self.steps)
+        self.steps, self.loss_sum = 0, 0.0
+        epochs = len(self.train)
+        if late:
+            self.stopped = "time"
+        if figure is None:
             self.best_epoch = epochs
         else:
-            self.module.eval()
-            with torch.no_grad():
-                figure = float(validate())
-            if not math.isfinite(figure):
-                raise AldesignError(f"the validation figure became {figure} in epoch {epochs}")
             if not self.validation or figure < min(self.validation):
                 self.best, self.best_epoch = self._copy(), epochs
             self.validation.append(figure)
@@ -330,7 +362,7 @@ class _Run:
         tensors = {f"module.{k}": v for k, v in self.module.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= flatten_optimiser(self.optimiser, "optimiser.")
-        tensors["random"] = torch.get_rng_state()
+        tensors["random"] = torch.get_rng_state() if self.random is None else self.random
         write_tensors(self.path, tensors, {"identity": self.identity, "counters": json.dumps(counters)})
         self.written = time.monotonic()
 

@@ -178,3 +178,76 @@ def test_progress_gives_one_line_an_epoch():
     assert len(lines) == PLAN.epochs
     assert lines[0].startswith("epoch 1/6")
     assert json.dumps(lines)
+
+
+@pytest.mark.parametrize("where", ["loss", "step", "validate", "batches"])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_ctrl_c_writes_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, where, after):
+    plan = replace(PLAN, checkpoint_seconds=3600.0)
+    net, *rest = problem()
+    whole = fit_network(net, *rest, plan, seed=7)
+    calls = [0]
+
+    def cut(work):
+        def wrapped(*arguments, **options):
+            made = work(*arguments, **options)
+            calls[0] += 1
+            if calls[0] == after:
+                signal.raise_signal(signal.SIGINT)
+            return made
+
+        return wrapped
+
+    broken, loss, batches, validate = problem()
+    parts = {"loss": loss, "batches": batches, "validate": validate}
+    with monkeypatch.context() as patch:
+        if where == "step":  # half done: the weights have moved, the books have not
+            patch.setattr(torch.optim.AdamW, "step", cut(torch.optim.AdamW.step))
+        else:
+            parts[where] = cut(parts[where])
+        with pytest.raises(KeyboardInterrupt):
+            fit_network(broken, parts["loss"], parts["batches"], parts["validate"], plan, seed=7, checkpoint=tmp_path)
+    assert (tmp_path / "state.safetensors").is_file()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed, *rest = problem()
+    counted = [0]
+
+    def counting(rows):
+        counted[0] += 1
+        return rest[0](rows)
+
+    history = fit_network(resumed, counting, *rest[1:], plan, seed=7, checkpoint=tmp_path)
+    done = {"loss": after - 1, "step": after, "validate": 4 * after, "batches": 4 * (after - 1)}[where]
+    assert counted[0] == 24 - done  # what had been done was not done again
+    assert torch.equal(weights(net), weights(resumed))
+    assert (history.train, history.validation) == (whole.train, whole.validation)
+
+
+def test_a_step_cut_off_leaves_no_trace_in_running_averages(tmp_path):
+    def normed():
+        torch.manual_seed(3)
+        net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
+        data = torch.randn(64, 4, generator=torch.Generator().manual_seed(5))
+        return net, lambda rows: net(data[rows]).square().mean()
+
+    def batches(epoch, rng):
+        return [torch.from_numpy(rng.permutation(64)[:16]) for _ in range(4)]
+
+    plan = replace(PLAN, checkpoint_seconds=3600.0)
+    net, loss = normed()
+    fit_network(net, loss, batches, None, plan, seed=7)
+    broken, forward = normed()
+    calls = [0]
+
+    def cut(rows):
+        made = forward(rows)
+        calls[0] += 1
+        if calls[0] == 6:
+            raise KeyboardInterrupt
+        return made
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_network(broken, cut, batches, None, plan, seed=7, checkpoint=tmp_path)
+    resumed, loss = normed()
+    fit_network(resumed, loss, batches, None, plan, seed=7, checkpoint=tmp_path)
+    assert torch.equal(weights(net), weights(resumed))
