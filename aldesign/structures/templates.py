@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from aldesign.records import BadRow, Crystal
 from aldesign.structures.cif import from_record, read_cifs, read_jsonl
 
 MAX_SITES = 60
+_UNKNOWN = ("", "nan", "none", "null", "na", "n/a")  # how tables spell a value left out
 Amounts = tuple[int, ...]
 
 
@@ -266,15 +268,39 @@ def _aflow_crystal(snl: Mapping[str, Any], name: str) -> Crystal:
 
 
 def _read_stability(folder: Path) -> dict[str, float]:
-    """Return ``e_above_hull`` in eV/atom by id from ``labels.csv[.gz]`` in `folder`; empty without one."""
-    for name in ("labels.csv.gz", "labels.csv"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
+    """Return ``e_above_hull`` in eV/atom by id from ``labels.csv[.gz]`` in `folder`; empty without one.
+
+    Raises:
+        InputError: The file is damaged, or a value is neither a number nor left out.
+
+    """
+    path = next((folder / name for name in ("labels.csv.gz", "labels.csv") if (folder / name).is_file()), None)
+    if path is None:
+        return {}
+    opener = gzip.open if path.suffix == ".gz" else open
+    found: dict[str, float] = {}
+    line = 1
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
             if not {"id", "e_above_hull"} <= set(rows.fieldnames or ()):
                 return {}
-            return {row["id"]: float(row["e_above_hull"]) for row in rows if row["e_above_hull"]}
-    return {}
+            for row in rows:
+                line, text = rows.line_num, (row["e_above_hull"] or "").strip()
+                if text.lower() not in _UNKNOWN:
+                    found[row["id"]] = _finite(text, path, line)
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeError) as error:
+        raise InputError(f"{path} cannot be read after line {line}: {error}", "copy or download it again") from error
+    return found
+
+
+def _finite(text: str, path: Path, line: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{path}, line {line}: e_above_hull is {text[:40]!r}", "a number in eV/atom, or empty where it is unknown"
+        )
+    return value

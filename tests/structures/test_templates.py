@@ -171,3 +171,21 @@ def test_materials_project_templates(reference_data, tmp_path):
     found = assign("RbMgCl3", library, max_emd=20)
     assert found.crystal is not None
     assert formula_of(found.crystal) == "RbMgCl3"
+
+
+def test_labels_that_are_no_numbers_are_named(tmp_path):
+    crystal = caesium_chloride("a", 4.12, "Cs", "Cl")
+    record = {"id": "a", "lattice": crystal.lattice, "species": crystal.species, "frac": crystal.frac.tolist()}
+    (tmp_path / "structures.jsonl").write_text(json.dumps(record))
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,e_above_hull\nb,\na,nan\n")
+    assert len(TemplateLibrary.from_path(tmp_path)) == 1
+    labels.write_text("id,e_above_hull\nb,0.1\na,oops\n")
+    with pytest.raises(InputError, match=r"labels\.csv, line 3: e_above_hull is 'oops'"):
+        TemplateLibrary.from_path(tmp_path)
+    labels.write_text('id,e_above_hull\nb,"0.1\na,0.2\n')
+    with pytest.raises(InputError, match=r"labels\.csv cannot be read"):
+        TemplateLibrary.from_path(tmp_path)
+    (tmp_path / "labels.csv.gz").write_bytes(b"\x1f\x8b\x08" + b"\xff" * 200)
+    with pytest.raises(InputError, match=r"labels\.csv\.gz cannot be read"):
+        TemplateLibrary.from_path(tmp_path)
