@@ -95,6 +95,16 @@ def distances(crystal: Crystal) -> np.ndarray:
     return _nearest_images(crystal, reach)
 
 
+def loneliest(crystal: Crystal, reach: float) -> tuple[str, float]:
+    """Return the element of the site farthest from its nearest neighbour, and that distance in Å.
+
+    The distance is exact up to `reach` Å; beyond it is an upper bound, itself above `reach`.
+    """
+    nearest = _nearest_images(crystal, reach).min(axis=1)
+    site = int(nearest.argmax())
+    return crystal.species[site], float(nearest[site])
+
+
 def closest_contact(crystal: Crystal, allowed: Mapping[tuple[str, str], float]) -> tuple[Contact, float]:
     """Return the contact that comes closest to its limit, and the least distance of all in Å.
 

@@ -139,3 +139,19 @@ def test_anion_radii_are_near_those_of_pymatgen():
 
     for (symbol, charge), radius in radii.ANION.items():
         assert Element(symbol).ionic_radii[charge] == pytest.approx(radius, abs=0.15)
+
+
+@pytest.mark.parametrize("formula", ["KBr", "RbCl"])
+def test_a_template_of_lone_atoms_is_no_solid(formula):
+    gas = Crystal("gas", (9000.0,) * 3 + (90.0,) * 3, ("K", "Br"), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
+    with pytest.raises(StructureError, match=r"would have .* Å³ per atom; at most 200"):
+        substitute(gas, formula)
+    # 107 Å³ per atom, and the third atom all alone
+    lone = Crystal(
+        "lone", (4.0, 4.0, 20.0, 90.0, 90.0, 90.0), ("K", "Br", "O"), np.array([[0, 0, 0], [0.5, 0.5, 0], [0, 0, 0.5]])
+    )
+    substitute(lone, "KBrO")  # its own images are 4 Å away
+    lone = Crystal("lone", (7.0, 7.0, 8.0, 90.0, 90.0, 90.0), ("K", "Br"), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
+    assert distances(lone).min(axis=1).max() > 6.0
+    with pytest.raises(StructureError, match="no neighbour within 6 Å"):
+        substitute(lone, "KBr")
