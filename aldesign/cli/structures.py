@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aldesign.cli.output import FormulaColumn, Json, Quiet, note, print_json, progress
-from aldesign.errors import InputError, InterruptedRunError
+from aldesign.cli.output import FormulaColumn, Json, Quiet, note, print_json, print_rows, progress
+from aldesign.errors import AldesignError, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def structures(
 ) -> None:
     """Build a crystal for each formula, with its formation energy, as CIFs and a table."""
     from aldesign.datasets.formulas import FormulaFile, read_formulas
-    from aldesign.files import write_csv
+    from aldesign.files import refuse_overwriting
     from aldesign.structures.build import COLUMNS
     from aldesign.structures.templates import TemplateLibrary
 
@@ -53,6 +53,11 @@ def structures(
         raise InputError("give either formulas or --input FILE", "e.g. aldesign structures NaCl --out crystals")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file", "give a folder")
+    table = out / "structures.csv"
+    refuse_overwriting(table, source)
+    for read in (source, Path(templates)):
+        if read is not None and _holds_cifs(out, read):
+            raise InputError(f"CIFs of {read} could be overwritten: they lie in {out}", "give another --out")
     file = (
         read_formulas(source, formula_column)
         if source is not None
@@ -67,7 +72,7 @@ def structures(
     maker = _Maker(library, out, max_emd, tries, relax, steps, energy)
     say = progress(quiet)
     records: list[dict[str, object]] = []
-    stopped = False
+    stopped: KeyboardInterrupt | OSError | None = None
     with file:
         try:
             for row in file.rows:
@@ -75,20 +80,48 @@ def structures(
                 records.append({"id": row.id or "", **record} if file.has_ids else record)
                 if say is not None:
                     say(f"{len(records)}: {record['formula']}: {record['cif'] or record['reason']}")
-        except KeyboardInterrupt:
-            stopped = True
-    if not records and not stopped:
+        except (KeyboardInterrupt, OSError) as error:
+            stopped = error
+    if not records and stopped is None:
         raise InputError("the input has no rows", "give at least one formula")
     header = ("id", *COLUMNS) if file.has_ids else COLUMNS
-    write_csv(out / "structures.csv", header, ([_cell(value) for value in record.values()] for record in records))
-    if stopped:
-        raise InterruptedRunError(
-            f"interrupted: {out / 'structures.csv'} holds the first {len(records)} rows", "give the same command again"
-        )
+    if stopped is not None:
+        _stop(stopped, table, header, records)
+    _write(table, header, records)
     made = sum(record["cif"] is not None for record in records)
     if as_json:
         print_json(records)
-    note(f"{made} of {len(records)} formulas have a crystal: {out / 'structures.csv'}")
+    note(f"{made} of {len(records)} formulas have a crystal: {table}")
+
+
+def _holds_cifs(out: Path, read: Path) -> bool:
+    """Return whether CIFs that are read lie where CIFs are written."""
+    folder = read if read.is_dir() else read.parent if read.suffix.lower() == ".cif" and read.is_file() else None
+    return folder is not None and out.is_dir() and out.samefile(folder) and any(out.glob("*.cif"))
+
+
+def _write(table: Path, header: tuple[str, ...], records: list[dict[str, object]]) -> None:
+    from aldesign.files import write_csv
+
+    write_csv(table, header, ([_cell(value) for value in record.values()] for record in records))
+
+
+def _stop(
+    cause: KeyboardInterrupt | OSError, table: Path, header: tuple[str, ...], records: list[dict[str, object]]
+) -> None:
+    """Save the rows done so far, in the table or else on standard output, and raise what stopped the work."""
+    done = f"{table} holds the first {len(records)} rows"
+    try:
+        _write(table, header, records)
+    except OSError as error:
+        done = f"{table} cannot be written ({error.strerror}): the first {len(records)} rows are printed instead"
+        print_rows(header, [[_cell(value) for value in record.values()] for record in records])
+    if isinstance(cause, KeyboardInterrupt):
+        raise InterruptedRunError(f"interrupted: {done}", "give the same command again") from cause
+    at = f" ({cause.filename})" if cause.filename else ""
+    raise AldesignError(
+        f"{cause.strerror or cause}{at}: {done}", "mend that, free some space for instance, and give the command again"
+    ) from cause
 
 
 def _given(texts: list[str]) -> Iterator[InputRow]:

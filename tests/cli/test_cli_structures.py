@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -60,3 +61,78 @@ def test_lists_speak_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "campaigns", "--json"]) == 0
     names = {row["name"] for row in json.loads(capsys.readouterr().out)}
     assert {"quickstart", "wide_gap"} <= {name.removesuffix(".yaml") for name in names}
+
+
+def full_disk(after: int):  # type: ignore[no-untyped-def]
+    """Return a `write_cif` that finds the disk full after so many files."""
+    from aldesign.structures.cif import write_cif
+
+    written: list[Path] = []
+
+    def write(crystal, path, provenance=None):  # type: ignore[no-untyped-def]
+        if len(written) == after:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        return write_cif(crystal, path, provenance)
+
+    return write
+
+
+def test_a_full_disk_keeps_the_rows_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aldesign import files
+
+    out = tmp_path / "out"
+    call = ["structures", "KBr", "MgO", "CsCl", "--no-energy", "--out", str(out), "--quiet"]
+    monkeypatch.setattr("aldesign.structures.build.write_cif", full_disk(2))
+    assert run(call) == 1
+    assert [row["formula"] for row in rows(out / "structures.csv")] == ["KBr", "MgO"]
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert "holds the first 2 rows" in told
+
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("aldesign.structures.build.write_cif", full_disk(1))
+    monkeypatch.setattr(files, "write_csv", no_room)
+    assert run(call) == 1
+    shown = capsys.readouterr()
+    assert [row["formula"] for row in csv.DictReader(shown.out.splitlines())] == ["KBr"]
+    assert "printed instead" in shown.err
+
+
+@pytest.mark.parametrize("name", ["table.csv", "structures.csv"])
+def test_the_input_is_never_overwritten(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / name
+    table.write_text("formula,note\nNaCl,mine\n")
+    calls = [
+        ["screen", "--input", str(table), "--output", str(table)],
+        ["predict", "--input", str(table), "--output", f"{tmp_path}/./{name}"],
+    ]
+    if name == "structures.csv":
+        calls = [["structures", "--input", str(table), "--out", str(tmp_path), "--no-energy"]]
+    for call in calls:
+        assert run(call) == 2
+        assert "would be overwritten" in capsys.readouterr().err
+        assert table.read_text() == "formula,note\nNaCl,mine\n"
+
+
+def test_cifs_that_are_read_are_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["structures", "NaCl", "--no-energy", "--out", str(tmp_path), "-q"]) == 0
+    before = (tmp_path / "NaCl.cif").read_bytes()
+    for arguments in (
+        ["--input", str(tmp_path)],
+        ["--input", f"{tmp_path}/NaCl.cif"],
+        ["K", "--templates", str(tmp_path)],
+    ):
+        assert run(["structures", *arguments, "--no-energy", "--out", str(tmp_path)]) == 2
+        assert "could be overwritten" in capsys.readouterr().err
+    assert (tmp_path / "NaCl.cif").read_bytes() == before
+
+
+def test_an_output_that_cannot_be_made_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["screen", "NaCl", "--output", "/proc/x/y.csv"]) == 2
+    assert run(["structures", "NaCl", "--no-energy", "--out", "/proc/x/y"]) == 2
+    assert "cannot write /proc/x/y" in capsys.readouterr().err
