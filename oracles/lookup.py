@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
-import io
 import math
 import time
-from collections.abc import Sequence
-from difflib import get_close_matches
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from aldesign.chemistry.formula import canonical_many
 from aldesign.errors import InputError
 from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
+from aldesign.tables.columns import FORMULA_NAMES, STD_NAMES, Quantity, find, guess, named, quantity
+from aldesign.tables.numbers import number_of
+from aldesign.tables.rawfile import open_rows
 from oracles.common import canonical_formulas
 from oracles.settings import UNITS
 
-FORMULA_COLUMNS = ("formula", "composition", "reduced_formula")
-VALUE_COLUMNS = ("value", "band_gap", "gap", "gap_ev", "Eg", "formation_energy_per_atom")
 DUPLICATES = ("error", "first", "mean", "lowest", "highest")
+REPORTED = 20  # refused rows that the card names
 
 
 class LookupOracle:
-    """Answers from a CSV table, by canonical formula.
+    """Answers from a table, by canonical formula.
+
+    The table is read as everywhere: any common separator and encoding, columns known by many names. A row that
+    cannot be used, such as one with a negative gap, sinks only itself; the card counts and names it.
 
     Args:
-        path: The table, ``.csv`` or ``.csv.gz``, with a header line.
+        path: The table: CSV with a header line, JSON or JSON lines, plain or gzipped.
         formula_column: Its column of formulas; guessed from common names where None.
         value_column: Its column of values in the property's unit; guessed where None.
-        std_column: Its column of standard deviations, if it has one.
+        std_column: Its column of standard deviations; guessed where None, none where no name is known.
         level: Level of theory of the values.
         property: What the values are.
         duplicates: What to do where a formula stands twice with different values: refuse the table (``error``),
             or take the ``first``, ``mean``, ``lowest`` or ``highest``.
 
     Raises:
-        InputError: The table or a column is missing, no row is usable, or a formula has two values.
+        InputError: The table or a column is missing or ambiguous, no row is usable, or a formula has two values.
 
     """
 
@@ -60,18 +63,27 @@ class LookupOracle:
         if duplicates not in DUPLICATES:
             raise InputError(f"lookup got duplicates={duplicates!r}", f"allowed: {', '.join(DUPLICATES)}")
         path = Path(path)
-        content = _read(path)
+        content = _content(path)
+        self._measured = quantity(property)
         self._values: dict[str, tuple[float, float | None]] = {}
         self._refused: dict[str, str] = {}
-        rows = self._rows(path, content, formula_column, value_column, std_column)
-        self._fill(path, rows, duplicates)
+        self._bad: list[str] = []
+        self._fill(path, self._read(path, formula_column, value_column, std_column), duplicates)
+        lost = f"; {len(self._bad)} rows refused, the first in {self._bad[0]}" if self._bad else ""
         self._card = OracleCard(
             OracleIdentity(self.name, self.version, hashlib.sha256(content).hexdigest()[:16]),
             property,
             UNITS[property],
             level,
-            description=f"Values of {len(self._values)} formulas in {path.name}",
-            training={"data": {"rows": len(self._values), "refused": len(self._refused), "path": str(path)}},
+            description=f"Values of {len(self._values)} formulas in {path.name}{lost}",
+            training={
+                "data": {
+                    "rows": len(self._values),
+                    "refused": len(self._bad),
+                    "refusals": self._bad[:REPORTED],
+                    "path": str(path),
+                }
+            },
         )
 
     @property
@@ -120,71 +132,81 @@ class LookupOracle:
                 answers.append(Prediction.failed(self._card, reason, share))
         return answers
 
-    def _rows(
-        self, path: Path, content: bytes, formula: str | None, value: str | None, std: str | None
-    ) -> list[tuple[int, str, str, str | None]]:
-        """Return (line, formula, value, std) as text of every row."""
-        try:
-            reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig")))
-            header = [name for name in reader.fieldnames or () if name]
-            chosen = _column(path, header, formula, FORMULA_COLUMNS, "formula")
-            target = _column(path, header, value, VALUE_COLUMNS, "value")
-            spread = None if std is None else _column(path, header, std, (), "std")
-            return [
-                (reader.line_num, row[chosen] or "", row[target] or "", None if spread is None else row[spread])
-                for row in reader
-            ]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path} is not a CSV table in UTF-8: {error}") from error
-
-    def _fill(self, path: Path, rows: list[tuple[int, str, str, str | None]], duplicates: str) -> None:
-        seen: dict[str, list[tuple[int, float, float | None]]] = {}
-        for (line, _, value, std), formula in zip(rows, canonical_many([r[1] for r in rows]), strict=True):
-            if not isinstance(formula, str):
-                continue  # nobody can ask for what is no formula
-            number, spread = _number(value), _number(std) if std else None
-            if number is None or (std and (spread is None or spread < 0)):
-                wrong = value if number is None else std
-                self._refused.setdefault(formula, f"{formula}: {path.name}, line {line}: {wrong!r} is no number")
+    def _read(
+        self, path: Path, formula_column: str | None, value_column: str | None, std_column: str | None
+    ) -> Iterator[tuple[int, str, float, float | None]]:
+        """Yield (line, canonical formula, value, std) of the usable rows; keep the reasons of the others."""
+        with open_rows(path) as raw:
+            formula, value, std = _columns(path, raw.columns, self._measured, formula_column, value_column, std_column)
+            rows = list(raw.rows)
+        texts = ["" if (cell := row.cells.get(formula)) is None else str(cell).strip() for row in rows]
+        for row, text, found in zip(rows, texts, canonical_many(texts), strict=True):
+            try:
+                if row.error:
+                    raise ValueError(row.error)
+                if not isinstance(found, str):
+                    raise ValueError(found.message if text else "no formula")
+                number = self._value(row.cells.get(value), value, raw.delimiter)
+                spread = number_of(row.cells.get(std), raw.delimiter) if std else None
+                if spread is not None and spread < 0:
+                    raise ValueError(f"negative uncertainty {spread:g}")
+            except ValueError as error:
+                self._bad.append(f"line {row.line}: {error}")
+                if isinstance(found, str):
+                    self._refused.setdefault(found, f"{found}: {path.name}, line {row.line}: {error}")
             else:
-                seen.setdefault(formula, []).append((line, number, spread))
+                yield row.line, str(found), number, spread
+
+    def _value(self, cell: object, column: str, delimiter: str) -> float:
+        number = number_of(cell, delimiter)
+        if number is None:
+            raise ValueError(f"no value in {column!r}")
+        if number < 0 and not self._measured.signed:
+            raise ValueError(f"negative {self._measured.name} {number:g} {self._measured.unit}")
+        return number
+
+    def _fill(self, path: Path, rows: Iterable[tuple[int, str, float, float | None]], duplicates: str) -> None:
+        seen: dict[str, list[tuple[int, float, float | None]]] = {}
+        for line, formula, value, std in rows:
+            seen.setdefault(formula, []).append((line, value, std))
         if not seen:
-            raise InputError(f"{path} has no row with a formula and a number", "look at its columns")
+            first = f"; the first, {self._bad[0]}" if self._bad else ""
+            raise InputError(f"{path} has no row with a formula and a number{first}", "look at its columns")
         for formula, entries in seen.items():
             self._values[formula] = _one(path, formula, entries, duplicates)
             self._refused.pop(formula, None)
 
 
-def _read(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked, for its digest."""
     try:
         content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError) as error:
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"the table {path} cannot be read: {error}", "paths are relative to the campaign") from error
 
 
-def _column(path: Path, header: list[str], wanted: str | None, usual: Sequence[str], role: str) -> str:
-    if wanted is not None:
-        if wanted in header:
-            return wanted
-        near = get_close_matches(wanted, header, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"{path} has no column {wanted!r}", f"{meant}it has: {', '.join(header)}")
-    found = [name for name in usual if name in header]
-    if not found:
-        raise InputError(
-            f"{path} has no column called {', '.join(usual)}",
-            f"name it with {role}_column; it has: {', '.join(header)}",
-        )
-    return found[0]
+def _columns(
+    path: Path, header: Sequence[str], measured: Quantity, formula: str | None, value: str | None, std: str | None
+) -> tuple[str, str, str | None]:
+    """Return the columns of formulas, values and, where there is one, standard deviations."""
 
+    def choose(wanted: str | None, tiers: Sequence[Sequence[str]], what: str, option: str) -> str:
+        if wanted is not None:
+            return named(path, header, wanted, option)
+        found = guess(path, header, tiers, what, option)
+        if found is None:
+            raise InputError(
+                f"{path} has no column that is known to hold the {what}",
+                f"name it with {option}; it has: {', '.join(header)}",
+            )
+        return found
 
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    return (
+        choose(formula, FORMULA_NAMES, "formula", "formula_column"),
+        choose(value, measured.names, measured.name, "value_column"),
+        find(header, STD_NAMES) if std is None else named(path, header, std, "std_column"),
+    )
 
 
 def _one(

@@ -19,6 +19,7 @@ FLOORS = {
     "aldesign.registry": 0,
     "aldesign.chemistry": 1,
     "aldesign.learning": 1,
+    "aldesign.tables": 1,
     "aldesign.models": 2,
     "aldesign.structures": 2,
     "aldesign.datasets": 2,

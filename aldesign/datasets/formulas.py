@@ -8,10 +8,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from aldesign.datasets import columns as names
-from aldesign.datasets.rawfile import RawFile, RawRow, clean, kind_of, numbered_lines, open_rows, open_text
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import BadRow, Crystal
+from aldesign.tables import columns as names
+from aldesign.tables.rawfile import RawFile, RawRow, clean, kind_of, numbered_lines, open_rows, open_text
 
 CHUNK = 8192
 _T = TypeVar("_T")

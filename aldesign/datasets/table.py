@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from aldesign.datasets import columns as names
 from aldesign.datasets.formulas import CHUNK, InputRow, chunks, formula_of, parse_rows
-from aldesign.datasets.rawfile import RawFile, clean, open_rows
 from aldesign.errors import InputError
 from aldesign.records import BadRow, Crystal, LabelledRow, Level, Table
+from aldesign.tables import columns as names
+from aldesign.tables.numbers import number_of
+from aldesign.tables.rawfile import RawFile, open_rows
 
 Negative = Literal["reject", "clip", "keep"]
 Duplicates = Literal["merge", "mean", "lowest", "keep"]
@@ -162,24 +163,6 @@ def _crystals_by_id(path: Path | str, chosen: _Columns) -> tuple[dict[str, Cryst
     return found, bad
 
 
-def _number(cell: object, delimiter: str = ",") -> float | None:
-    """Return a finite number, None for an empty cell; raise ValueError with the reason otherwise."""
-    if cell is None or cell == "":
-        return None
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
-        raise ValueError(f"{clean(str(cell), 40)!r} is not a number")
-    text = str(cell).strip()
-    if delimiter == ";" and "." not in text:  # the decimal comma of a spreadsheet
-        text = text.replace(",", ".")
-    try:
-        number = float(text if "_" not in text else "?")
-    except ValueError:
-        raise ValueError(f"{clean(text, 40)!r} is not a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return number
-
-
 def _label(
     item: InputRow, chosen: _Columns, level: Level, crystals: Mapping[str, Crystal], delimiter: str
 ) -> _Labelled | str:
@@ -187,11 +170,11 @@ def _label(
     if item.formula is None or item.cells is None:
         return item.error
     try:
-        value = _number(item.cells.get(chosen.value), delimiter)
+        value = number_of(item.cells.get(chosen.value), delimiter)
         if value is None:
             return f"no value in {chosen.value!r}"
-        std = _number(item.cells.get(chosen.std), delimiter) if chosen.std else None
-        hull = _number(item.cells.get(chosen.hull), delimiter) if chosen.hull else None
+        std = number_of(item.cells.get(chosen.std), delimiter) if chosen.std else None
+        hull = number_of(item.cells.get(chosen.hull), delimiter) if chosen.hull else None
     except ValueError as error:
         return str(error)
     if std is not None and std < 0:

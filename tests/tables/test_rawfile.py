@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aldesign.datasets.formulas import read_formulas
-from aldesign.datasets.rawfile import open_rows
+from aldesign.tables.rawfile import open_rows
 from aldesign.errors import InputError
 
 
