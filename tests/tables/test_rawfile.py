@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aldesign.datasets.formulas import read_formulas
-from aldesign.tables.rawfile import open_rows
 from aldesign.errors import InputError
+from aldesign.tables.rawfile import open_rows
 
 
 def test_a_stray_quote_costs_its_own_line_only(tmp_path: Path) -> None:
