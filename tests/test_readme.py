@@ -21,7 +21,7 @@ def steps() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for kind, content in BLOCK.findall(README):
         first, _, rest = content.partition("\n")
-        if kind in {"csv", "yaml", "python", "toml"} and first.startswith("# "):
+        if kind in {"csv", "yaml", "python", "toml"} and re.fullmatch(r"# \S+\.\w+", first):
             found.append((first[2:].strip(), rest))
         elif kind == "sh":
             found += [("", line) for line in content.splitlines() if line and not line.startswith(ELSEWHERE)]

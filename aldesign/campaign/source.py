@@ -90,10 +90,13 @@ class Source:
                 inner = inner[key]
                 if not isinstance(inner, dict):
                     raise SpecError(f"--set {assignment!r}: {key!r} has no keys below it")
+            loader = _Loader(text)
             try:
-                inner[last] = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+                inner[last] = loader.get_single_data()
             except yaml.YAMLError as error:
                 raise SpecError(f"--set {assignment!r}: the value is not YAML: {error}") from error
+            finally:
+                loader.dispose()
             place = tuple(dotted.split("."))
             self._lines.update({place[: i + 1]: 0 for i in range(len(place)) if place[: i + 1] not in self._lines})
             self._lines[place] = 0
