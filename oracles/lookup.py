@@ -111,7 +111,7 @@ class LookupOracle:
         """
         table = path if path is not None else directory
         if table is None:
-            raise InputError("lookup was given no table", "name one: oracle: {kind: lookup, path: gaps.csv}")
+            raise InputError("lookup was given no table", "name one: oracle: {kind: lookup, options: {path: gaps.csv}}")
         return cls(table, formula_column, value_column, std_column, level, property, duplicates)
 
     def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:

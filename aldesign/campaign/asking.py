@@ -40,7 +40,6 @@ def _row(campaign: Campaign, trial: Trial, directory: Path | None) -> dict[str, 
     path = directory / f"{trial.number:05d}_{trial.candidate.formula.replace('(', '_').replace(')', '_')}.cif"
     facts = {"campaign": campaign.spec.name, "trial": trial.number, "template_id": match.template_id, "relaxed": False}
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         write_cif(match.crystal, path, facts)
     except StructureError as error:
         return {**row, "cif": "", "note": str(error)}

@@ -30,13 +30,19 @@ def adopt(spec: CampaignSpec, directory: Path) -> CampaignSpec:
             continue
         kept = Path(MODELS) / place[0] / Path(source).name
         target = directory / kept
-        if Path(source).is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint"))
-        elif Path(source) != target:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+        # A run that was killed before its first event begins again from what it has copied already.
+        if not (target.exists() and target.samefile(source)):
+            _copy(Path(source), target)
         section[place[-1]] = str(kept)
     return CampaignSpec.model_validate(content)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint"))
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def located(spec: CampaignSpec, directory: Path) -> CampaignSpec:

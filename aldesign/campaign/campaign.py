@@ -80,7 +80,7 @@ class Campaign:
             raise RunDirectoryError(f"{directory} is not empty", f"`aldesign resume {directory}`, or another --out")
         parts = Parts(spec)
         trials, seed = seed_trials(spec)
-        build_all(parts, trials)
+        seed["notes"] += build_all(parts, trials)
         directory.mkdir(parents=True, exist_ok=True)
         journal = Journal(directory, write=True, create=True)
         try:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aldesign.campaign.parts import Parts
+from aldesign.campaign.proposing import encodable
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
-from aldesign.errors import SpecError
+from aldesign.errors import InputError, SpecError
 from aldesign.execution import worker_count
 from aldesign.records import Trial, TrialState
 from aldesign.screens import ScreenContext
@@ -27,7 +28,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     parts = Parts(spec)
     began = time.perf_counter()
     trials, seed = seed_trials(spec)
-    build_all(parts, trials)
+    notes = build_all(parts, trials)
     card = parts.card
     screens = parts.screens(ScreenContext(seen={}, expected={}))
     latent_size = parts.encoder.encode(["NaCl"]).shape[1]
@@ -38,6 +39,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "name": spec.name,
         "goal": parts.goal.describe(),
         "seed_rows": f"{len(trials)} from {seed['origin']}; {len(seed['bad_rows'])} rows refused",
+        "notes": "; ".join([*seed["notes"], *notes]) or "none",
         "oracle": f"{card.identity.name} {card.identity.version} ({card.level}, {card.unit}); {card.description}",
         "encoder": f"{spec.encoder.kind}, {latent_size} latent dimensions",
         "generator": generator,
@@ -49,11 +51,15 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     }
 
 
-def build_all(parts: Parts, trials: Sequence[Trial]) -> None:
+def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     """Build every part of a campaign, so that it fails before it begins rather than after its budget is spent.
 
+    Returns:
+        What people should know of the seed rows.
+
     Raises:
-        AldesignError: A part cannot be built, or the seed rows are of another level of theory than the oracle.
+        AldesignError: A part cannot be built, the seed rows are of another level of theory than the oracle, or
+            fewer than two of them can be learned from.
     """
     card = parts.card
     levels = {trial.prediction.level for trial in trials if trial.prediction is not None}
@@ -69,6 +75,14 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> None:
     if parts.spec.execution.workers != "auto":
         worker_count(parts.spec.execution.workers)
     parts.digests()
+    usable = len(encodable(parts, trials)[0])
+    left_out = f"{len(trials) - usable} of {len(trials)} seed rows are not learned from: fractional amounts or above 20"
+    if usable < 2:
+        raise InputError(
+            f"a campaign learns from at least 2 seed rows, and has {usable}: {left_out if trials else 'no rows'}",
+            "give more rows of whole amounts up to 20 (data)",
+        )
+    return [left_out] if usable < len(trials) else []
 
 
 def _answers(spec: CampaignSpec, seeds: int) -> int | None:

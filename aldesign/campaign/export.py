@@ -14,7 +14,7 @@ from aldesign.campaign.finishing import crystal_of
 from aldesign.campaign.ranking import Ranked, shortlist
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
-from aldesign.errors import StructureError
+from aldesign.errors import InputError, StructureError
 from aldesign.files import atomic_path
 from aldesign.structures.cif import write_cif
 
@@ -63,8 +63,8 @@ class Exported:
 def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int | None = None) -> Exported:
     """Write candidates.csv, a CIF for each of its rows, set_aside.csv and provenance.json.
 
-    A CIF that cannot be read back is not delivered: its row moves to set_aside.csv with the reason. CIFs of an
-    earlier export into the same folder are removed.
+    A CIF that cannot be read back is not delivered: its row moves to set_aside.csv with the reason. CIFs that an
+    earlier export of the campaign left in the same folder are removed.
 
     Args:
         state: The campaign so far.
@@ -72,9 +72,8 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
         directory: Where to write; made if need be.
         top: At most so many candidates.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     listed = shortlist(state, spec)
-    earlier = _crystals_of_an_earlier_export(directory / CANDIDATES)
     rows: list[dict[str, Any]] = []
     aside = [_row(item, "") for item in listed.set_aside]
     for item in listed.accepted[:top]:
@@ -87,7 +86,7 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
         rows.append({**_row(item, name), "rank": len(rows) + 1})
     for number, row in enumerate(aside, start=1):
         row["rank"] = number
-    for stale in earlier - {row["cif"] for row in rows}:
+    for stale in _own_crystals(directory, state) - {row["cif"] for row in rows}:
         (directory / stale).unlink(missing_ok=True)
     _write_csv(directory / CANDIDATES, rows)
     _write_csv(directory / SET_ASIDE, aside)
@@ -96,12 +95,23 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
     return Exported(directory, len(rows), len(aside))
 
 
-def _crystals_of_an_earlier_export(path: Path) -> set[str]:
-    """Return the CIFs that an earlier table names; other files of the folder are not ours to remove."""
-    if not path.is_file():
-        return set()
-    with path.open(newline="", encoding="utf-8") as handle:
-        return {Path(row["cif"]).name for row in csv.DictReader(handle) if row.get("cif")}
+def make_folder(directory: Path) -> None:
+    """Make an output folder. Raises InputError where there can be none."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError, FileNotFoundError) as error:
+        raise InputError(f"{directory} cannot be a folder: {error.strerror}", "give another --out") from error
+
+
+def _own_crystals(directory: Path, state: CampaignState) -> set[str]:
+    """Return the CIFs in a folder that this campaign wrote; other files are not ours to remove."""
+    mark = f"# spec digest: {state.created['spec_digest']}"
+    found = set()
+    for path in directory.glob("[0-9][0-9][0-9]_*.cif"):
+        with path.open(encoding="utf-8", errors="replace") as handle:
+            if mark in handle.read(1000):
+                found.add(path.name)
+    return found
 
 
 def _row(item: Ranked, cif: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def learn(parts: Parts, state: CampaignState) -> Learned:
         InputError: Fewer than two measured materials can be encoded.
     """
     trials = [t for t in state.measured if state.proposals[t.iteration].closed]
-    kept, latents = _encodable(parts, trials)
+    kept, latents = encodable(parts, trials)
     if len(kept) < 2:
         raise InputError(
             f"only {len(kept)} measured materials can be represented; a campaign learns from at least 2",
@@ -73,7 +73,7 @@ def learn(parts: Parts, state: CampaignState) -> Learned:
         )
     gaps = np.array([gap_of(trial) for trial in kept])
     surrogate = parts.surrogate().fit(latents, gaps)
-    waiting, pending = _encodable(parts, state.pending)
+    waiting, pending = encodable(parts, state.pending)
     if waiting:
         believed, _ = surrogate.posterior(pending)
         surrogate = parts.surrogate().fit(np.vstack([latents, pending]), np.concatenate([gaps, believed]))
@@ -235,7 +235,7 @@ def _valid(pool: Sequence[Scored]) -> int:
     return int(valid_mask(compositions([item.candidate.formula for item in pool])).sum()) if pool else 0
 
 
-def _encodable(parts: Parts, trials: Sequence[Trial]) -> tuple[list[Trial], np.ndarray]:
+def encodable(parts: Parts, trials: Sequence[Trial]) -> tuple[list[Trial], np.ndarray]:
     """Return the trials whose formulas fit the one-hot matrix, with their latent points."""
     try:
         return list(trials), parts.encoder.encode([trial.candidate.formula for trial in trials])

@@ -160,8 +160,14 @@ def ask(
     """Say what to measure next; candidates asked for before and not yet told come first."""
     from aldesign.campaign.asking import asked_rows
     from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.export import make_folder
+    from aldesign.campaign.stopping import stop_reason
 
+    if cif is not None:
+        make_folder(cif)
     with Campaign.open(directory) as opened:
+        if over := stop_reason(opened.state, opened.spec):
+            typer.echo(f"note: by its own rules this campaign is over: {over}", err=True)
         rows = asked_rows(opened, opened.ask(n), cif)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))

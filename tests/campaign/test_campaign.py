@@ -223,3 +223,43 @@ def test_unusable_answers_are_refused(tmp_path: Path, content: str, message: str
     results.write_text(content)
     with Campaign.create(spec, tmp_path / "lab") as campaign, pytest.raises(InputError, match=message):
         tell(campaign, results)
+
+
+def test_a_run_killed_before_its_first_event_begins_anew_with_its_own_models(tmp_path: Path) -> None:
+    table = tmp_path / "gaps.csv"
+    table.write_text("formula,band_gap\nNaCl,5.0\nKCl,5.1\nLiF,8.7\n")
+    assignments = ("oracle.kind=lookup", f"oracle.options.path={table}")
+    directory = tmp_path / "begun"
+    with Campaign.create(read_spec(TINY, assignments), directory):
+        pass
+    for leftover in directory.glob("campaign.sqlite*"):
+        leftover.unlink()
+    table.unlink()
+    with Campaign.open(directory) as campaign:
+        assert campaign.state.created["oracle"]["name"] == "lookup"
+        assert len(campaign.state.measured) == 16
+
+
+def test_seed_rows_that_cannot_be_learned_from_are_told_or_refused(tmp_path: Path) -> None:
+    table = tmp_path / "gaps.csv"
+    spec = read_spec(TINY, (f"data.path={table}",))
+    table.write_text("formula,band_gap\nNa0.5Cl0.51,5.0\nK0.3Cl,5.1\nLiF,8.7\n")
+    with pytest.raises(InputError, match="at least 2 seed rows, and has 1: 2 of 3"):
+        Campaign.create(spec, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    table.write_text("formula,band_gap\nNa0.5Cl0.51,5.0\nKCl,5.1\nLiF,8.7\n")
+    with Campaign.create(spec, tmp_path / "run") as campaign:
+        assert "1 of 3 seed rows are not learned from" in campaign.state.created["seed"]["notes"][-1]
+
+
+def test_crystals_of_an_interrupted_export_do_not_stay(finished: Path, tmp_path: Path) -> None:
+    state, spec = read_state(finished)
+    foreign = tmp_path / "001_Mine.cif"
+    foreign.write_text("data_mine")
+    export(state, spec, tmp_path)
+    (tmp_path / "candidates.csv").unlink()
+    export(state, spec, tmp_path, top=1)
+    assert len(list(tmp_path.glob("*.cif"))) == 2
+    assert foreign.exists()
+    with pytest.raises(InputError, match="cannot be a folder"):
+        export(state, spec, foreign)
