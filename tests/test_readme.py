@@ -84,3 +84,8 @@ def test_the_reference_names_every_key_of_a_campaign_file() -> None:
 def test_links_and_pictures_exist() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_worked_campaign_is_the_shipped_one() -> None:
+    shipped = (ROOT / "campaigns" / "quickstart.yaml").read_text(encoding="utf-8")
+    assert shipped in [content for kind, content in BLOCK.findall(README) if kind == "yaml"]
