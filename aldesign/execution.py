@@ -37,7 +37,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 @dataclass(frozen=True)
 class LostWorker:
-    """What `run_all` gives instead of a result when the worker died each time an item ran.
+    """What `Workers.run` gives instead of a result when the worker died each time an item ran.
 
     Attributes:
         attempts: How often the item was running when a worker died.
@@ -184,14 +184,6 @@ class Workers:
             _prove(self._pool)
             self._broke = False
         return self._pool
-
-
-def run_all(
-    factory: Callable[[], Executor], function: Callable[[T], R], items: Sequence[T], attempts: int = 3
-) -> Iterator[tuple[int, R | LostWorker]]:
-    """Yield ``(index, result)`` of every item with `Workers` that live for this call only."""
-    with Workers(factory) as workers:
-        yield from workers.run(function, items, attempts)
 
 
 def _work_off(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aldesign.errors import AldesignError, InputError, OracleError
-from aldesign.execution import LostWorker, Workers, executor, run_all, worker_count
+from aldesign.execution import LostWorker, Workers, executor, worker_count
 
 ITEMS = list(range(12))
 OFFSET = 0
@@ -57,6 +57,11 @@ def sleep_and_tell(folder):
 
 def no_start(path):
     raise FileNotFoundError(path)
+
+
+def run_all(factory, function, items, attempts=3):
+    with Workers(factory) as pool:
+        yield from pool.run(function, items, attempts)
 
 
 def results(kind, workers, **options):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from aldesign.cli.options import Negative, Property
 from aldesign.cli.output import (
     FormulaColumn,
     Json,
@@ -95,10 +96,8 @@ def builtin(
 
 def describe(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A table of formulas and labels.")],
-    target: Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")] = "band_gap",
-    negative: Annotated[
-        Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")
-    ] = "reject",
+    target: Property = "band_gap",
+    negative: Negative = "reject",
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
     as_json: Json = False,

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aldesign.cli.options import LoadOptions, OracleName, Seed, Threads, parse_options
+from aldesign.cli.options import (
+    CrystalFile,
+    Level,
+    LoadOptions,
+    Negative,
+    OracleName,
+    Property,
+    Seed,
+    Threads,
+    ValidationFraction,
+    parse_options,
+)
 from aldesign.cli.output import (
     FormulaColumn,
     Json,
@@ -39,16 +50,12 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Judge stored weights on --data as they are.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for figures, plots and predictions.")] = None,
-    structures: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
-    ] = None,
-    target: Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")] = "band_gap",
-    level: Annotated[str, typer.Option(help="Level of theory of rows that state none.")] = "PBE",
-    negative: Annotated[
-        Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")
-    ] = "reject",
+    structures: CrystalFile = None,
+    target: Property = "band_gap",
+    level: Level = "PBE",
+    negative: Negative = "reject",
     seed: Seed = 0,
-    validation_fraction: Annotated[float, typer.Option(help="Share of formulas for early stopping.")] = 0.1,
+    validation_fraction: ValidationFraction = 0.1,
     options: LoadOptions = None,
     threads: Threads = 1,
     formula_column: FormulaColumn = None,

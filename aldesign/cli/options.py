@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +14,13 @@ LoadOptions = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="Passed to the oracle, e.g. path=table.csv; repeatable."),
 ]
+CrystalFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
+]
+Property = Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")]
+Level = Annotated[str, typer.Option(help="Level of theory of rows that state none.")]
+Negative = Annotated[Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")]
+ValidationFraction = Annotated[float, typer.Option(help="Share of formulas for early stopping.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads; results may depend on it in the last digits.")]
 

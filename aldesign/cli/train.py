@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from aldesign.cli.options import LoadOptions, OracleName, Seed, Threads, parse_options
+from aldesign.cli.options import (
+    CrystalFile,
+    Level,
+    LoadOptions,
+    Negative,
+    OracleName,
+    Property,
+    Seed,
+    Threads,
+    ValidationFraction,
+    parse_options,
+)
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, progress, report_table
 from aldesign.errors import InputError
 
@@ -24,16 +35,12 @@ def train(
     oracle: OracleName,
     data: Annotated[Path, typer.Option(metavar="FILE", help="Table of formulas (or crystals) and labels.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for weights and card.")],
-    structures: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
-    ] = None,
-    target: Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")] = "band_gap",
-    level: Annotated[str, typer.Option(help="Level of theory of rows that state none.")] = "PBE",
-    negative: Annotated[
-        Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")
-    ] = "reject",
+    structures: CrystalFile = None,
+    target: Property = "band_gap",
+    level: Level = "PBE",
+    negative: Negative = "reject",
     seed: Seed = 0,
-    validation_fraction: Annotated[float, typer.Option(help="Share of formulas for early stopping.")] = 0.1,
+    validation_fraction: ValidationFraction = 0.1,
     options: LoadOptions = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for networks.")] = None,
     threads: Threads = 1,

@@ -163,3 +163,21 @@ def _sha256(path: Path) -> str:
 def _halved(value: torch.Tensor | np.ndarray) -> torch.Tensor:
     tensor = value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
     return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def interrupted_run(path: Path | None, identity: str) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
+    """Return tensors and metadata of the training run that `path` was written by; None where there is none.
+
+    Raises:
+        CheckpointError: The file is damaged, or its run had other data or settings than `identity`.
+
+    """
+    if path is None or not path.exists():
+        return None
+    tensors, metadata = read_tensors(path)
+    if metadata.get("identity") != identity:
+        raise CheckpointError(
+            f"{path} belongs to a training run with other data or settings",
+            "remove the folder to begin anew, or give the settings of that run",
+        )
+    return tensors, metadata

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from aldesign.errors import AldesignError, CheckpointError
-from aldesign.learning.checkpoint import read_tensors, write_tensors
+from aldesign.learning.checkpoint import interrupted_run, write_tensors
 from aldesign.learning.interrupts import uninterrupted
 from aldesign.seeds import stream, torch_seed
 
@@ -368,14 +368,10 @@ class _Run:
 
     def resume(self) -> None:
         """Take up the checkpoint, if there is one."""
-        if self.path is None or not self.path.exists():
+        found = interrupted_run(self.path, self.identity)
+        if found is None:
             return
-        tensors, metadata = read_tensors(self.path)
-        if metadata.get("identity") != self.identity:
-            raise CheckpointError(
-                f"{self.path} belongs to a training run with other data or settings",
-                "remove the folder to begin anew, or give the settings of that run",
-            )
+        tensors, metadata = found
         try:
             counters: dict[str, Any] = json.loads(metadata["counters"])
             self.module.load_state_dict(take(tensors, "module."))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from aldesign.chemistry.onehot import MAX_COUNT, N_ROWS
 from aldesign.errors import AldesignError, CheckpointError
-from aldesign.learning.checkpoint import read_tensors, write_tensors
+from aldesign.learning.checkpoint import interrupted_run, write_tensors
 from aldesign.learning.training import (
     STATE,
     TrainingPlan,
@@ -315,14 +315,10 @@ class _Run:
 
     def resume(self) -> None:
         """Take up the checkpoint, if there is one."""
-        if self.path is None or not self.path.exists():
+        found = interrupted_run(self.path, self.identity)
+        if found is None:
             return
-        tensors, metadata = read_tensors(self.path)
-        if metadata.get("identity") != self.identity:
-            raise CheckpointError(
-                f"{self.path} belongs to a training run with other data or settings",
-                "remove the folder to begin anew, or give the settings of that run",
-            )
+        tensors, metadata = found
         try:
             counters = json.loads(metadata["counters"])
             self.generator.load_state_dict(take(tensors, "generator."))

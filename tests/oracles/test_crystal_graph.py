@@ -19,9 +19,6 @@ from oracles.spread import fit_spread, observed
 
 TINY = {"layers": 2, "width": 16, "message": 8, "centres": 12, "epochs": 60, "batch_size": 8, "learning_rate": 5e-3}
 CATIONS, ANIONS = ("Li", "Na", "K", "Rb", "Cs", "Ag"), ("F", "Cl", "Br", "I", "H")
-shipped = pytest.mark.skipif(
-    not (SHIPPED / "crystal_graph" / "card.json").exists(), reason="the weights are not in this checkout"
-)
 
 
 def rock_salt(cation, anion, a):
@@ -263,7 +260,6 @@ def test_graphs_of_another_cutoff_are_refused():
         CrystalGraphOracle(**TINY).fit_joint(store, np.ones((1, 1)), np.array([0]), np.array([], dtype=int))
 
 
-@shipped
 def test_shipped_weights_keep_the_contract():
     check_oracle(CrystalGraphOracle.load(), name="crystal_graph")
     options = {"property": "formation_energy_per_atom"}
@@ -272,7 +268,6 @@ def test_shipped_weights_keep_the_contract():
 
 # PBE gaps: textbook values of plane-wave calculations. Formation energies: NIST-JANAF enthalpies at
 # 298 K (MgO -601.6, NaCl -411.1, CsCl -442.3 kJ/mol), which the Materials Project's corrections are fitted to.
-@shipped
 @pytest.mark.parametrize(
     ("formula", "pbe_gap", "energy"),
     [
@@ -291,7 +286,6 @@ def test_shipped_weights_know_textbook_crystals(formula, pbe_gap, energy):
     assert found.value == pytest.approx(energy, abs=0.2)
 
 
-@shipped
 def test_shipped_card_states_data_split_metrics_and_licence():
     card = CrystalGraphOracle.load().card
     test = card.training["metrics"]["test"]
