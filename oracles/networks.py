@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aldesign.chemistry.formula import Compositions
+from aldesign.chemistry.formula import Compositions, compositions
 from aldesign.learning.threads import device
 from aldesign.learning.training import TrainingPlan, fit_network
+from aldesign.records import LabelledRow
 from aldesign.seeds import torch_seed
-from oracles.common import CompositionOracle, Progress
+from oracles.common import CHUNK, CompositionOracle, Progress, error_metrics, labels
 from oracles.domain import CompositionDomain
 
 LOG_SCALE = 4.0  # bound of |log scale|, so that one example cannot blow up the loss
@@ -46,9 +47,9 @@ def location_scale_loss(output: Tensor, target: Tensor) -> Tensor:
 class NetworkOracle(CompositionOracle):
     """An ensemble of networks, each stating a location and a log standard deviation per composition.
 
-    The ensemble's mean is the mean of the locations; its variance is the mean of the members' variances plus the
-    variance of their locations (law of total variance). Networks are evaluated in double precision, so that an
-    answer does not depend on what else is in the batch.
+    The ensemble's mean is the mean of the members' values; its variance is the mean of their variances plus the
+    variance of their values (law of total variance). Networks are evaluated in double precision, so that an answer
+    does not depend on what else is in the batch.
 
     Settings: ``members``; ``epochs``, by default `usual_epochs` or as many as make `LEAST_STEPS` steps;
     ``batch_size``, which a small table lowers; ``learning_rate``; ``weight_decay``; ``patience``, by default a
@@ -78,12 +79,32 @@ class NetworkOracle(CompositionOracle):
 
     @abstractmethod
     def _module(self) -> nn.Module:
-        """Return a new network; it maps the tensors to (n, 2)."""
+        """Return a new network; it maps the tensors to (n, 2 or more): location, log standard deviation, others."""
+
+    def _begin(self, network: nn.Module, number: int) -> None:
+        """Give member `number` the weights that its training starts from, where they are not random."""
+
+    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of a batch: outputs (n, 2 or more) against standardised labels (n,)."""
+        return location_scale_loss(output, target)
+
+    def _values(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the answers, in the unit of the labels, that outputs (..., 2 or more) amount to."""
+        centre, spread = self.scaling["target"].astype(np.float64)
+        return self._physical(np.asarray(outputs[..., 0] * spread + centre))
+
+    def _tune(self, outputs: np.ndarray, targets: np.ndarray) -> None:
+        """Choose what `_values` leaves open, from members' outputs (m, n, 2 or more) for held-out labels (n,)."""
 
     def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
         """Return the row numbers of each batch of an epoch."""
         order, size = rng.permutation(len(tensors[0])), self._batch_size(len(tensors[0]))
         return [order[i : i + size] for i in range(0, len(order), size)]
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what the training of a member depends on, beside the rows."""
+        # members are trained one by one: asking for more later goes on from those that are there
+        return {key: value for key, value in self.config.items() if key != "members"}
 
     def _batch_size(self, rows: int) -> int:
         """Return the batch size for so many rows: twenty steps an epoch, unless that makes batches tiny."""
@@ -111,33 +132,29 @@ class NetworkOracle(CompositionOracle):
         checkpoint: Path | None,
         progress: Progress | None,
     ) -> float:
-        centre, spread = float(targets.mean()), float(targets.std()) or 1.0
-        self.scaling = {**self._prepare(inputs), "target": np.array([centre, spread], dtype=np.float32)}
+        scale = np.array([targets.mean(), targets.std() or 1.0], dtype=np.float32)
+        self.scaling = {"target": scale, **self._prepare(inputs)}
+        centre, spread = self.scaling["target"].astype(np.float64)
         where = device("auto")
         data = tuple(_single(t).to(where) for t in self._tensors(inputs))
         kept = tuple(_single(t).to(where) for t in self._tensors(held))
         labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
-        # members are trained one by one: asking for more later goes on from those that are there
-        settings = {key: value for key, value in self.config.items() if key != "members"}
-        blob = json.dumps(settings, sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
+        blob = json.dumps(self._settings(), sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
         fingerprint = hashlib.sha256(blob).hexdigest()
         self.members, seconds = [], 0.0
         for number in range(int(self.config["members"])):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(torch_seed(seed, number, f"{self.name} weights"))
-                network = self._module().to(where)
+                network = self._module()
+                self._begin(network, number)
+                network.to(where)
 
             def loss(rows: np.ndarray, network: nn.Module = network) -> Tensor:
                 index = torch.from_numpy(rows).to(where)
-                return location_scale_loss(network(*(t[index] for t in data)), labels[index])
+                return self._loss(network(*(t[index] for t in data)), labels[index])
 
             def validate(network: nn.Module = network) -> float:
-                parts = [
-                    network(*(t[i : i + EVALUATION_BATCH] for t in kept))[:, 0]
-                    for i in range(0, len(held_targets), EVALUATION_BATCH)
-                ]
-                location = torch.cat(parts).double().cpu().numpy() * spread + centre
-                return float(np.abs(self._physical(location) - held_targets).mean())
+                return float(np.abs(self._values(_outputs([network], kept, held)[0]) - held_targets).mean())
 
             history = fit_network(
                 network,
@@ -152,24 +169,27 @@ class NetworkOracle(CompositionOracle):
             )
             seconds += history.seconds
             self.members.append(_stored_precision(network))
+        if len(held_targets):
+            self._tune(_outputs(self.members, self._tensors(held), held), held_targets)
         return seconds
 
     def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
-        centre, spread = self.scaling["target"].astype(np.float64)
-        means, variances = [], []
-        # rows of equal size share a batch, so that little of it is padding
-        order = np.argsort(inputs.n_elements(), kind="stable")
-        with torch.no_grad():
-            for i in range(0, len(order), EVALUATION_BATCH):
-                tensors = self._tensors(inputs[order[i : i + EVALUATION_BATCH]])
-                outputs = torch.stack([network(*tensors) for network in self.members]).numpy()
-                location, std = outputs[..., 0], np.exp(outputs[..., 1].clip(-LOG_SCALE, LOG_SCALE))
-                means.append(location.mean(axis=0))
-                variances.append((std**2).mean(axis=0) + location.var(axis=0))
-        mean, variance = np.zeros(len(order)), np.zeros(len(order))
-        if len(order):
-            mean[order], variance[order] = np.concatenate(means), np.concatenate(variances)
-        return mean * spread + centre, np.sqrt(variance) * spread
+        values, stds = np.zeros((2, len(self.members), len(inputs)))
+        for i in range(0, len(inputs), CHUNK):
+            part = inputs[i : i + CHUNK]
+            outputs = _outputs(self.members, self._tensors(part), part)
+            values[:, i : i + CHUNK] = self._values(outputs)
+            stds[:, i : i + CHUNK] = np.exp(outputs[..., 1].clip(-LOG_SCALE, LOG_SCALE))
+        spread = float(self.scaling["target"][1])
+        return values.mean(axis=0), np.sqrt((stds**2).mean(axis=0) * spread**2 + values.var(axis=0))
+
+    def evaluate_members(self, rows: Sequence[LabelledRow], name: str = "test") -> list[dict[str, float]]:
+        """Return the errors on `rows` of each network by itself, and keep them in the card."""
+        inputs = compositions([row.formula for row in rows])
+        tensors, truth = self._tensors(inputs), labels(rows)
+        found = [error_metrics(truth, self._values(_outputs([m], tensors, inputs)[0])) for m in self.members]
+        self.describe(metrics={**self.training.get("metrics", {}), f"{name}_of_each_network": found})
+        return found
 
     def _arrays(self) -> dict[str, np.ndarray]:
         weights = {
@@ -188,6 +208,21 @@ class NetworkOracle(CompositionOracle):
             weights = _under(f"member{i}.", arrays)
             network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
             self.members.append(_stored_precision(network))
+
+
+def _outputs(members: Sequence[nn.Module], tensors: tuple[Tensor, ...], inputs: Compositions) -> np.ndarray:
+    """Return the outputs of m networks for n rows, float64 (m, n, c); the formulas of a batch are of equal size."""
+    sizes = inputs.n_elements()
+    found: np.ndarray | None = None
+    with torch.no_grad():
+        for size in np.unique(sizes):
+            rows = np.flatnonzero(sizes == size)
+            for i in range(0, len(rows), EVALUATION_BATCH):
+                index = torch.from_numpy(rows[i : i + EVALUATION_BATCH]).to(tensors[0].device)
+                batch = torch.stack([network(*(t[index] for t in tensors)) for network in members]).double().cpu()
+                found = np.zeros((len(members), len(sizes), batch.shape[2])) if found is None else found
+                found[:, rows[i : i + EVALUATION_BATCH]] = batch.numpy()
+    return np.zeros((len(members), 0, 2)) if found is None else found
 
 
 def _single(tensor: Tensor) -> Tensor:
