@@ -21,7 +21,10 @@ from oracles.settings import UNITS, checked
 
 SHIPPED = Path(__file__).parent / "weights"
 CHUNK = 20_000
-TRAINING_KEYS = ("data", "split", "metrics", "training_seconds", "origin", "licence")
+TRAINING_KEYS = (
+    *("data", "split", "metrics", "training_seconds", "peak_memory_gib"),
+    *("origin", "licence", "software"),
+)
 Progress = Callable[[str], None]
 
 
