@@ -20,7 +20,7 @@ from aldesign.chemistry.formula import canonical_many
 from aldesign.learning.threads import pin_threads
 from aldesign.records import LabelledRow
 from aldesign.registry import oracle_class
-from oracles.common import CompositionOracle, Progress
+from oracles.common import CompositionOracle, Progress, rows_digest
 from oracles.networks import NetworkOracle
 
 SPLIT_SEED = 20261120
@@ -92,7 +92,7 @@ def pretrain(
     oracle = kind(**config)
     train, validation, test = split_rows(data, oracle.property)
     oracle.fit(train, validation, seed=seed, checkpoint=checkpoint, progress=progress)
-    describe(oracle, test)
+    describe(oracle, [*train, *validation, *test], len(test))
     oracle.evaluate(test, "test")
     if isinstance(oracle, NetworkOracle):
         oracle.evaluate_members(test)
@@ -102,12 +102,16 @@ def pretrain(
     return oracle
 
 
-def describe(oracle: CompositionOracle, test: list[LabelledRow]) -> None:
-    """Write into the card where the rows come from, how they were split, and what the training took."""
+def describe(oracle: CompositionOracle, rows: list[LabelledRow], test: int) -> None:
+    """Write into the card where all `rows` come from, how they were split, and what the training took."""
     rule = f"numpy default_rng({SPLIT_SEED}).permutation of the sorted formulas, 80/10/10"
     oracle.describe(
-        data={**oracle.training["data"], "selection": "one row per formula: lowest energy above hull; metals included"},
-        split={**oracle.training["split"], "test": len(test), "by": "formula", "rule": rule},
+        data={
+            "rows": len(rows),
+            "digest": rows_digest(rows),
+            "selection": "one row per formula: lowest energy above hull; metals included",
+        },
+        split={**oracle.training["split"], "test": test, "by": "formula", "rule": rule},
         origin=ORIGIN,
         licence=LICENCE,
         peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),

@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from aldesign.chemistry.formula import compositions
 from aldesign.errors import CheckpointError
 from aldesign.records import Candidate, LabelledRow
 from oracles.dense import DenseOracle
 from oracles.networks import location_scale_loss
-from oracles.stoichiometry_graph import StoichiometryGraphOracle, StoichiometryNetwork
+from oracles.stoichiometry_graph import StoichiometryGraphOracle
 
 SMALL = {
     DenseOracle: {"hidden": 32, "members": 2, "epochs": 20, "batch_size": 32, "learning_rate": 3e-3},
     StoichiometryGraphOracle: {
         "width": 24,
-        "hidden": 8,
+        "hidden": 24,
         "head": 32,
         "members": 2,
         "epochs": 20,
@@ -118,20 +117,3 @@ def test_loss_is_the_absolute_error_and_a_laplace_likelihood_of_the_scale():
     assert found.item() == pytest.approx(expected.item())
     gradients = [torch.autograd.grad(f, output)[0] for f in (found, expected)]
     torch.testing.assert_close(*gradients)
-
-
-def test_graph_does_not_see_the_order_or_the_padding():
-    torch.manual_seed(0)
-    network = StoichiometryNetwork(width=16, layers=3, heads=2, hidden=8, head=16, dropout=0.0).double().eval()
-    inputs = compositions(["Ba2YCu3O7"])
-    numbers, fractions = torch.from_numpy(inputs.numbers.astype(np.int64)), torch.from_numpy(inputs.fractions())
-    whole = torch.zeros(1, 2, dtype=torch.float64)
-    plain = network(numbers, fractions, whole)
-    turned = network(numbers.flip(1), fractions.flip(1), whole)
-    padded = network(
-        torch.cat([numbers, torch.zeros(1, 3, dtype=torch.int64)], 1),
-        torch.cat([fractions, torch.zeros(1, 3, dtype=torch.float64)], 1),
-        whole,
-    )
-    torch.testing.assert_close(turned, plain)
-    torch.testing.assert_close(padded, plain)
