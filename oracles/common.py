@@ -201,6 +201,8 @@ class TrainedOracle(ABC):
             "property": self.property,
             "unit": unit,
             "level": self.level,
+            "needs": self.needs,
+            "description": self.description,
             "config": self.config,
             "calibration": list(self.calibration),
             **self.training,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from aldesign.cli.options import (
     CrystalFile,
+    Device,
     Level,
     LoadOptions,
     Negative,
@@ -19,21 +21,14 @@ from aldesign.cli.options import (
     ValidationFraction,
     parse_options,
 )
-from aldesign.cli.output import (
-    FormulaColumn,
-    Json,
-    Quiet,
-    ValueColumn,
-    note,
-    print_json,
-    print_records,
-    progress,
-    report_table,
-)
+from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, print_records, report_table
 from aldesign.errors import InputError
 
 if TYPE_CHECKING:
-    from aldesign.fitting import Evaluation
+    from aldesign.judging import Evaluation
+    from aldesign.records import LabelledRow, Table
+
+METRICS, PREDICTIONS, FOLDS = "metrics.json", "predictions.csv", "folds"
 
 
 def register(app: typer.Typer) -> None:
@@ -49,15 +44,20 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Judge stored weights on --data as they are.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for figures, plots and predictions.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for figures, plots, predictions; and to go on after a kill."),
+    ] = None,
     structures: CrystalFile = None,
     target: Property = "band_gap",
-    level: Level = "PBE",
+    level: Level = None,
     negative: Negative = "reject",
     seed: Seed = 0,
     validation_fraction: ValidationFraction = 0.1,
     options: LoadOptions = None,
     threads: Threads = 1,
+    device: Device = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Forget what an earlier evaluation left in DIR.")] = False,
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
     quiet: Quiet = False,
@@ -65,77 +65,140 @@ def evaluate(
 ) -> None:
     """Judge an oracle: by cross-validation, on a test file, or the stored weights as they are.
 
-    Without --cv and --test nothing is trained: the shipped weights (or --model DIR) predict the rows of --data.
+    With --cv and --test an oracle is trained afresh, and never on a formula that it is tested on. Without them
+    nothing is trained: the shipped weights (or --model DIR) predict the rows of --data. Rows that these weights
+    were trained on flatter them; where the weights tell which formulas they know, those are judged apart.
+
+    Into --out go metrics.json, predictions.csv, parity.png, residuals.png and calibration.png, and while it works
+    the finished folds: the same command goes on after an interruption, another one is refused.
     """
     if sum(x is not None for x in (cv, test, model)) > 1:
         raise InputError("--cv, --test and --model exclude each other", "give one of them")
     from aldesign.cli.tables import read_labelled
     from aldesign.files import refuse_overwriting
-    from aldesign.fitting import cross_validate, evaluate_fitted, evaluate_on
-    from aldesign.learning.threads import pin_threads
+    from aldesign.learning.threads import pin_threads, prefer_device
 
-    for name in ("metrics.json", "predictions.csv"):
+    for name in (METRICS, PREDICTIONS):
         refuse_overwriting(out and out / name, data, test, structures)
     pin_threads(threads)
+    prefer_device(device)
     chosen = parse_options(options)
-    table = read_labelled(oracle, data, structures, target, level, negative, formula_column, value_column)
-    if not quiet:
-        report_table(table)
-    trained = chosen | ({"property": target} if target != "band_gap" else {})
-    settings: dict[str, Any] = {
-        "seed": seed,
-        "validation_fraction": validation_fraction,
-        "options": trained,
-        "progress": progress(quiet),
-    }
-    if cv is not None:
-        found, method = cross_validate(oracle, table.rows, cv, **settings), f"{cv}-fold cross-validation by formula"
-    elif test is not None:
-        held = read_labelled(oracle, test, structures, target, level, negative, formula_column, value_column)
-        if not quiet:
-            report_table(held)
-        shared = {row.formula for row in table.rows} & {row.formula for row in held.rows}
-        train = [row for row in table.rows if row.formula not in shared]
-        if shared:
-            note(f"{len(shared)} formulas stand in both files: left out of the training")
-        if not train:
-            raise InputError("every formula of --data stands in --test too", "give other rows to train on")
-        found, method = evaluate_fitted(oracle, train, held.rows, **settings), f"trained on {data}, tested on {test}"
-    else:
-        from aldesign.registry import load_oracle
 
-        ready = load_oracle(oracle, model, **chosen)
-        if ready.card.property != target:
-            raise InputError(f"{oracle!r} predicts {ready.card.property}, not {target}", "choose with --property")
-        levels = {row.level for row in table.rows} - {ready.card.level}
-        if levels:
-            note(f"mind: the oracle states {ready.card.level}, the labels {', '.join(sorted(levels))}")
-        note("mind: rows that these weights were trained on flatter them; --cv K does not")
-        found, method = evaluate_on(ready, table.rows), f"stored weights {model or 'as shipped'} on {data}"
+    def read(path: Path) -> Table:
+        table = read_labelled(oracle, path, structures, target, level or "PBE", negative, formula_column, value_column)
+        if not quiet:
+            report_table(table)
+        return table
+
+    rows = read(data).rows
+    if cv is None and test is None:
+        found, method = _stored(oracle, model, level, target, chosen, rows), f"stored weights {model or 'as shipped'}"
+        method += f" on {data}"
+    else:
+        if out is not None and force:
+            shutil.rmtree(out / FOLDS, ignore_errors=True)
+        settings: dict[str, Any] = {
+            "seed": seed,
+            "validation_fraction": validation_fraction,
+            "options": chosen | ({"property": target} if target != "band_gap" else {}),
+            "keep": out and out / FOLDS,
+        }
+        found, method = _trained(oracle, rows, cv, read(test).rows if test else (), settings, quiet)
+        method += f" of {data}" if test is None else f" {data}, tested on {test}"
     figures = found.figures()
     if out is not None:
-        _write(found, figures, method, oracle, out)
-        note(f"metrics.json, predictions.csv, parity.png, residuals.png in {out}")
+        plots = _write(found, figures, method, oracle, out)
+        note(f"{', '.join((METRICS, PREDICTIONS, *plots))} in {out}")
     if as_json:
         print_json({"oracle": oracle, "method": method, "unit": found.unit, "figures": figures})
     else:
         print_records(figures, as_json=False, title=f"{oracle}, {method}, {found.unit}")
 
 
-def _write(found: Evaluation, figures: list[dict[str, Any]], method: str, oracle: str, out: Path) -> None:
-    from aldesign.files import write_csv, write_json
-    from aldesign.report.evaluation import parity_plot, residual_plot
+def _stored(
+    name: str,
+    model: Path | None,
+    level: str | None,
+    target: str,
+    options: dict[str, Any],
+    rows: tuple[LabelledRow, ...],
+) -> Evaluation:
+    """Judge weights as they are, on the level of theory of the rows where they have it."""
+    from aldesign.cards import learnt_formulas
+    from aldesign.judging import evaluate_on
+    from aldesign.registry import load_oracle
 
-    write_json(out / "metrics.json", {"oracle": oracle, "method": method, "unit": found.unit, "figures": figures})
-    columns = ("formula", "true", "predicted", "std", "fold", "error")
+    ready = load_oracle(name, model, **options)
+    if level is not None and level != ready.card.level and "level" not in options:
+        ready = load_oracle(name, model, level=level, **options)
+    if ready.card.property != target:
+        raise InputError(f"{name!r} predicts {ready.card.property}, not {target}", "choose with --property")
+    others = {row.level for row in rows} - {ready.card.level}
+    if others:
+        note(f"mind: the oracle states {ready.card.level}, the labels {', '.join(sorted(others))}")
+    sketch = learnt_formulas(name, model, ready.card.level)
+    if sketch is None:
+        note("mind: rows that these weights were trained on flatter them, and nothing tells which; --cv K does not")
+        return evaluate_on(ready, rows)
+    learnt = sketch.contains([row.formula for row in rows])
+    if learnt.any():
+        note(
+            f"mind: {int(learnt.sum())} of {len(rows)} rows are of formulas that these weights learnt from, "
+            "which flatters them; read the group 'not learnt from', or use --cv K"
+        )
+    return evaluate_on(ready, rows, learnt)
+
+
+def _trained(
+    name: str,
+    rows: tuple[LabelledRow, ...],
+    cv: int | None,
+    test: tuple[LabelledRow, ...],
+    settings: dict[str, Any],
+    quiet: bool,
+) -> tuple[Evaluation, str]:
+    """Judge by training afresh; return the evaluation, and its method in words."""
+    from aldesign.cli.live import training_progress
+    from aldesign.crossvalidation import cross_validate, evaluate_fitted
+
+    with training_progress(quiet) as progress:
+        if cv is not None:
+            found = cross_validate(name, rows, cv, progress=progress, **settings)
+            return found, f"{cv}-fold cross-validation by formula"
+        shared = {row.formula for row in rows} & {row.formula for row in test}
+        train = [row for row in rows if row.formula not in shared]
+        if shared:
+            note(f"{len(shared)} formulas stand in both files: left out of the training")
+        if not train:
+            raise InputError("every formula of --data stands in --test too", "give other rows to train on")
+        return evaluate_fitted(name, train, test, progress=progress, **settings), "trained on"
+
+
+def _write(found: Evaluation, figures: list[dict[str, Any]], method: str, oracle: str, out: Path) -> list[str]:
+    from aldesign.files import write_csv, write_json
+    from aldesign.report.evaluation import write_plots
+
+    write_json(out / METRICS, {"oracle": oracle, "method": method, "unit": found.unit, "figures": figures})
+    columns = ("line", "id", "formula", "true", "predicted", "std", "fold", "error")
     numbers = zip(found.rows, found.mean.tolist(), found.std.tolist(), found.fold.tolist(), found.errors, strict=True)
     write_csv(
-        out / "predictions.csv",
+        out / PREDICTIONS,
         columns,
-        ([row.formula, row.value, _known(mean), _known(std), fold, error] for row, mean, std, fold, error in numbers),
+        (
+            [
+                row.line,
+                row.crystal and row.crystal.id,
+                row.formula,
+                row.value,
+                _known(mean),
+                _known(std),
+                fold + 1,
+                error,
+            ]
+            for row, mean, std, fold, error in numbers
+        ),
     )
-    parity_plot(found, out / "parity.png", oracle)
-    residual_plot(found, out / "residuals.png", oracle)
+    return write_plots(found, out, oracle)
 
 
 def _known(value: float) -> float | None:

@@ -18,7 +18,10 @@ CrystalFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
 ]
 Property = Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")]
-Level = Annotated[str, typer.Option(help="Level of theory of rows that state none.")]
+Level = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Level of theory of rows that state none, e.g. experiment [PBE].")
+]
+Device = Annotated[str, typer.Option(help="Where networks learn: auto, cpu or cuda; auto is CUDA where there is one.")]
 Negative = Annotated[Literal["reject", "clip", "keep"], typer.Option(help="What to do with gaps below 0.")]
 ValidationFraction = Annotated[float, typer.Option(help="Share of formulas for early stopping.")]
 Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]

@@ -66,24 +66,18 @@ def predict(
 def _rows(
     oracle: Oracle, texts: list[str], files: list[Path], column: str | None
 ) -> tuple[Iterator[PredictedRow], tuple[str, ...]]:
-    from contextlib import ExitStack
-    from dataclasses import replace
-
-    from aldesign.datasets.formulas import read_formulas
+    from aldesign.datasets.formulas import read_files
     from aldesign.predict import header, predict_formulas, predict_rows
 
     if texts:
         return iter(predict_formulas(oracle, texts)), header(False)
-    stack = ExitStack()
-    opened = [stack.enter_context(read_formulas(file, column)) for file in files]
-    ids = any(file.has_ids for file in opened)
+    opened = read_files(files, column)
 
     def stream() -> Iterator[PredictedRow]:
-        with stack:
-            for file in opened:
-                yield from predict_rows(oracle, (replace(r, id=r.id or "") if ids else r for r in file.rows))
+        with opened:
+            yield from predict_rows(oracle, opened.rows)
 
-    return stream(), header(ids)
+    return stream(), header(opened.has_ids)
 
 
 def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path | None, as_json: bool) -> None:

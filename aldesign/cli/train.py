@@ -10,6 +10,7 @@ import typer
 
 from aldesign.cli.options import (
     CrystalFile,
+    Device,
     Level,
     LoadOptions,
     Negative,
@@ -20,7 +21,7 @@ from aldesign.cli.options import (
     ValidationFraction,
     parse_options,
 )
-from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, progress, report_table
+from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, report_table
 from aldesign.errors import InputError
 
 GENERATIVE = ("autoencoder", "gan")
@@ -37,22 +38,39 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for weights and card.")],
     structures: CrystalFile = None,
     target: Property = "band_gap",
-    level: Level = "PBE",
+    level: Level = None,
     negative: Negative = "reject",
     seed: Seed = 0,
     validation_fraction: ValidationFraction = 0.1,
+    test_fraction: Annotated[
+        float, typer.Option(help="Share of formulas that are only predicted, at the end; figures go into the card.")
+    ] = 0.0,
     options: LoadOptions = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, for networks.")] = None,
     threads: Threads = 1,
+    device: Device = "auto",
+    origin: Annotated[
+        str, typer.Option(metavar="TEXT", help="Where the data come from, for the card; default the file.")
+    ] = "",
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Their licence, for the card.")] = "",
     force: Annotated[bool, typer.Option("--force", help="Replace finished weights in DIR.")] = False,
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train an oracle, the autoencoder or the generator; interrupted work goes on when started again."""
+    """Train an oracle, the autoencoder or the generator; interrupted work goes on when started again.
+
+    Several rows of one formula: an oracle that needs formulas learns from the one lowest above the hull where the
+    table has e_above_hull, else from their mean (what was merged is told, with lines); one that needs crystals
+    learns from all. Training stops early when the validation formulas get no better. After Ctrl-C, a crash or
+    kill -9, the same command goes on: networks from a checkpoint at most a minute old, forests from their last
+    ten trees.
+    """
+    from aldesign.cards import CARD
+    from aldesign.cli.live import training_progress
     from aldesign.files import refuse_overwriting
-    from aldesign.fitting import CARD, CHECKPOINT, refuse_finished, train_oracle
+    from aldesign.fitting import CHECKPOINT, refuse_finished, train_oracle
 
     refuse_finished(out, force)
     for file in (data, structures):
@@ -64,25 +82,30 @@ def train(
         metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
     else:
         from aldesign.cli.tables import read_labelled
-        from aldesign.learning.threads import pin_threads
+        from aldesign.learning.threads import pin_threads, prefer_device
 
         pin_threads(threads)
+        prefer_device(device)
         chosen = parse_options(options) | ({"epochs": epochs} if epochs else {})
         if target != "band_gap":
             chosen["property"] = target
-        table = read_labelled(oracle, data, structures, target, level, negative, formula_column, value_column)
+        table = read_labelled(oracle, data, structures, target, level or "PBE", negative, formula_column, value_column)
         if not quiet:
             report_table(table)
-        card = train_oracle(
-            oracle,
-            table,
-            out,
-            seed=seed,
-            validation_fraction=validation_fraction,
-            options=chosen,
-            force=force,
-            progress=progress(quiet),
-        )
+        with training_progress(quiet) as progress:
+            card = train_oracle(
+                oracle,
+                table,
+                out,
+                seed=seed,
+                validation_fraction=validation_fraction,
+                test_fraction=test_fraction,
+                options=chosen,
+                origin=origin,
+                licence=licence,
+                force=force,
+                progress=progress,
+            )
         metrics = dict(card.training.get("metrics", {}))
     if as_json:
         print_json({"model": oracle, "out": str(out), "metrics": metrics})
@@ -115,6 +138,7 @@ def _train_generative(
     threads: int,
     quiet: bool,
 ) -> dict[str, object]:
+    from aldesign.cli.live import training_progress
     from aldesign.datasets.formulas import read_formulas
     from aldesign.errors import InterruptedRunError
     from aldesign.learning.threads import pin_threads
@@ -128,9 +152,8 @@ def _train_generative(
         note(f"{data}: {len(bad)} of {len(rows)} rows left out; the first, line {bad[0].line}: {bad[0].error}")
     formulas = [row.formula for row in rows if row.formula is not None]
     try:
-        return dict(
-            train_model(name, formulas, out, seed=seed, epochs=epochs, progress=progress(quiet), origin=data.name)
-        )
+        with training_progress(quiet) as progress:
+            return dict(train_model(name, formulas, out, seed=seed, epochs=epochs, progress=progress, origin=data.name))
     except KeyboardInterrupt as error:
         kept = f"what was learnt so far is in {out / 'checkpoint'}" if (out / "checkpoint").is_dir() else "nothing kept"
         raise InterruptedRunError(

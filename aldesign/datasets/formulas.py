@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +62,33 @@ class FormulaFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def read_files(paths: Sequence[Path | str], formula_column: str | None = None) -> FormulaFile:
+    """Open several files as one, each as in `read_formulas`; one that cannot be read becomes a row that says why.
+
+    Raises:
+        InputError: The only file cannot be read, or none of them can.
+
+    """
+    opened: list[FormulaFile] = []
+    faults: list[InputError] = []
+    for path in paths:
+        try:
+            opened.append(read_formulas(path, formula_column))
+        except InputError as error:
+            faults.append(error)
+            opened.append(FormulaFile(iter([InputRow(0, None, Path(path).name, None, error=error.message)]), False))
+    if faults and len(faults) == len(opened):
+        raise faults[0]
+    ids = any(file.has_ids for file in opened)
+
+    def close() -> None:
+        for file in opened:
+            file.close()
+
+    rows = (replace(row, id=row.id or "") if ids else row for file in opened for row in file.rows)
+    return FormulaFile(rows, ids, tuple(note for file in opened for note in file.notes), close)
 
 
 def read_formulas(path: Path | str, formula_column: str | None = None) -> FormulaFile:
@@ -129,9 +156,18 @@ def _lines(path: Path) -> Generator[RawRow, None, None]:
 
 
 def _parsed(path: Path, rows: Iterator[RawRow], formula: str | None, identity: str | None) -> Iterator[InputRow]:
+    rows = _to_its_end(path, rows)
     # A short first chunk gives the first answers at once.
     for chunk in chain([list(islice(rows, 256))], chunks(rows, CHUNK)):
         yield from parse_rows(path, chunk, formula, identity)
+
+
+def _to_its_end(path: Path, rows: Iterator[RawRow]) -> Iterator[RawRow]:
+    """Yield the rows of a file, and where it is damaged from some line on, one more that says so."""
+    try:
+        yield from rows
+    except InputError as error:
+        yield RawRow(0, {}, path.name, error.message)
 
 
 def _cifs(path: Path) -> FormulaFile:

@@ -19,6 +19,8 @@ from aldesign.tables.rawfile import RawFile, open_rows
 Negative = Literal["reject", "clip", "keep"]
 Duplicates = Literal["merge", "mean", "lowest", "keep"]
 _SPREAD = 0.1  # eV; labels of one formula that lie further apart are worth a word
+_SHOWN = 3  # examples of what was found
+_WRONG_UNIT = 0.05  # share of labels beyond all solids that speaks of the whole column
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,14 @@ def read_table(
         negative: What becomes of a negative band gap: refused, set to zero, or kept.
         target: The property, ``"band_gap"`` (eV) or ``"formation_energy_per_atom"`` (eV/atom).
         duplicates: Rows of equal formula: ``merge`` keeps the lowest above the hull where the table says
-            ``e_above_hull`` and averages otherwise; ``mean``; ``lowest``; ``keep`` them all.
+            ``e_above_hull`` and averages otherwise; ``mean``; ``lowest``; ``keep`` them all. Rows of different
+            levels of theory are never merged. What was merged is told in the notes, the widest disagreements
+            with their lines.
         structures: JSON lines of crystals that belong to the rows by ``id``.
 
     Raises:
-        InputError: The file cannot be read, a column is missing or ambiguous, or no row is usable.
+        InputError: The file cannot be read, a column is missing or ambiguous, no row is usable, or the labels are
+            in another unit.
 
     """
     path = Path(path)
@@ -76,16 +81,24 @@ def read_table(
         chosen = _choose(path, raw, formula_column, value_column, std_column, measured, notes)
         crystals, bad = _crystals_by_id(structures, chosen) if structures else ({}, [])
         usable: list[_Labelled] = []
+        beyond = 0
         for chunk in chunks(raw.rows, CHUNK):
             parsed = parse_rows(path, chunk, chosen.formula, chosen.id)
             for source, item in zip(chunk, parsed, strict=True):
                 made = _label(item, chosen, level, crystals, raw.delimiter)
-                if not isinstance(made, str) and not measured.signed and negative == "reject":
-                    made = _refuse_negative(made)
+                if not isinstance(made, str):
+                    made, far = _plausible(made, measured, negative)
+                    beyond += far
                 if isinstance(made, str):
                     bad.append(BadRow(str(path), source.line, source.text, made))
                 else:
                     usable.append(made)
+    if beyond >= 3 and beyond > _WRONG_UNIT * (len(usable) + beyond):
+        raise InputError(
+            f"{path}: {beyond} of {len(usable) + beyond} labels in {chosen.value!r} are beyond {measured.limit:g} "
+            f"{measured.unit}, larger than any solid's: the column is in another unit",
+            f"give {measured.unit}: 1 eV is 1000 meV, 8065.5 1/cm, 96.485 kJ/mol, 23.06 kcal/mol or 0.03675 hartree",
+        )
     if not usable:
         first = f"; the first, line {bad[0].line}: {bad[0].reason}" if bad else ""
         raise InputError(
@@ -98,13 +111,29 @@ def read_table(
         for i in below:
             usable[i] = replace(usable[i], row=replace(usable[i].row, value=0.0))
     rows = _merge(usable, duplicates, measured.unit, notes)
+    notes.append(_range(rows, measured))
     return Table(tuple(rows), tuple(bad), measured.unit, str(path), tuple(notes))
 
 
-def _refuse_negative(item: _Labelled) -> _Labelled | str:
-    if item.row.value >= 0:
-        return item
-    return f"negative band gap {item.row.value:g} eV; a gap is 0 or more (--negative clip sets it to 0)"
+def _plausible(item: _Labelled, measured: names.Quantity, negative: Negative) -> tuple[_Labelled | str, bool]:
+    """Return the row, or why its label cannot be, and whether the label is beyond that of all solids."""
+    value = item.row.value
+    if abs(value) > measured.limit:
+        kind = measured.name.replace("_", " ")
+        reason = f"{kind} {value:g} {measured.unit} is beyond {measured.limit:g}, more than any solid's; is it in meV?"
+        return reason, True
+    if value < 0 and not measured.signed and negative == "reject":
+        return f"negative band gap {value:g} eV; a gap is 0 or more (--negative clip sets it to 0)", False
+    return item, False
+
+
+def _range(rows: Sequence[LabelledRow], measured: names.Quantity) -> str:
+    """Return the span of the labels in words: it shows a slip that no rule can."""
+    low, high = min(rows, key=lambda row: row.value), max(rows, key=lambda row: row.value)
+    ends = " to ".join(f"{row.value:g} ({row.formula}, line {row.line})" for row in (low, high))
+    zeros = sum(row.value == 0 for row in rows)
+    metals = f", {zeros} of {len(rows)} are 0" if zeros and not measured.signed else ""
+    return f"labels from {ends}{metals}"
 
 
 def _choose(
@@ -158,6 +187,8 @@ def _crystals_by_id(path: Path | str, chosen: _Columns) -> tuple[dict[str, Cryst
     for item in read_jsonl(Path(path)):
         if isinstance(item, BadRow):
             bad.append(item)
+        elif item.id in found:
+            bad.append(BadRow(str(path), 0, item.id, f"a second crystal with the id {item.id!r}; the first is used"))
         else:
             found[item.id] = item
     return found, bad
@@ -205,7 +236,7 @@ def _merge(usable: Sequence[_Labelled], duplicates: Duplicates, unit: str, notes
         raise InputError("the table has no e_above_hull to choose the lowest polymorph by", "use duplicates: mean")
     spare = sum(len(group) - 1 for group in repeated)
     if lowest:
-        notes.append(f"{spare} rows are other polymorphs: the one lowest above the hull is kept")
+        notes.append(f"{spare} rows are other polymorphs: of each formula the one lowest above the hull is kept")
         return [min(group, key=lambda item: item.hull).row for group in groups.values()]
     spreads = [max(i.row.value for i in g) - min(i.row.value for i in g) for g in repeated]
     wide = sum(spread > _SPREAD for spread in spreads)
@@ -213,6 +244,10 @@ def _merge(usable: Sequence[_Labelled], duplicates: Duplicates, unit: str, notes
         f"{spare} rows repeat a formula: labels averaged over {len(repeated)} formulas; "
         f"largest spread {max(spreads):.3g} {unit}, {wide} above {_SPREAD} {unit}"
     )
+    order = sorted(range(len(repeated)), key=lambda i: -spreads[i])
+    for i in order[: min(wide, _SHOWN)]:
+        told = ", ".join(f"{item.row.value:g} in line {item.row.line}" for item in repeated[i][:_SHOWN])
+        notes.append(f"{repeated[i][0].row.formula}: {told}")
     return [_mean(group) for group in groups.values()]
 
 

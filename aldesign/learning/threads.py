@@ -23,13 +23,37 @@ def pin_threads(n: int = 1) -> None:
     threadpool_limits(limits=n)
 
 
-def device(name: str = "auto") -> torch.device:
-    """Return the torch device called `name`; ``"auto"`` is CUDA where there is one, else the CPU.
+_preferred = "auto"  # what "auto" stands for: itself, or the user's choice
+
+
+def prefer_device(name: str) -> torch.device:
+    """Make `name` the meaning of ``"auto"`` in `device`, in this process from now on, and return that device.
 
     Raises:
         InputError: The device is unknown or this machine has none.
 
     """
+    global _preferred
+    before, _preferred = _preferred, "auto"
+    try:
+        found = device(name)
+    except InputError:
+        _preferred = before
+        raise
+    _preferred = name
+    return found
+
+
+def device(name: str = "auto") -> torch.device:
+    """Return the torch device called `name`; ``"auto"`` is CUDA where there is one, else the CPU.
+
+    `prefer_device` gives ``"auto"`` another meaning.
+
+    Raises:
+        InputError: The device is unknown or this machine has none.
+
+    """
+    name = _preferred if name == "auto" else name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

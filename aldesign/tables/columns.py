@@ -30,6 +30,7 @@ class Quantity:
         name: As in an oracle's card.
         unit: Unit of its labels.
         signed: Whether negative labels make sense.
+        limit: No solid's value is larger in size; a label beyond it has another unit or is a slip.
         names: Tiers of column names, best first.
 
     """
@@ -37,6 +38,7 @@ class Quantity:
     name: str
     unit: str
     signed: bool
+    limit: float
     names: tuple[tuple[str, ...], ...]
 
 
@@ -46,6 +48,7 @@ QUANTITIES = {
         "band_gap",
         "eV",
         False,
+        25.0,  # solid neon, the widest, has 21.7
         (
             ("band_gap", "bandgap", "gap", "eg", "bg", "e_g", "energy_gap", "gap_pbe", "band_gap_pbe", "egap"),
             ("gap_expt", "expt_gap", "gap_exp", "band_gap_expt", "experimental_gap", "measured_gap"),
@@ -56,6 +59,7 @@ QUANTITIES = {
         "formation_energy_per_atom",
         "eV/atom",
         True,
+        10.0,  # the most stable fluorides have -4.6
         (
             ("formation_energy_per_atom", "e_form", "formation_energy", "ef", "formation_energy_peratom", "eform"),
             _GENERIC,

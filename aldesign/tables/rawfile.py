@@ -18,6 +18,7 @@ from aldesign.errors import InputError
 DELIMITED = (".csv", ".tsv", ".txt")
 JSON_LINES = (".jsonl", ".ndjson")
 KNOWN = "csv, tsv, json or jsonl, each also as .gz"
+_HEAD = 65536  # bytes by which a file is judged
 _PEEK = 100  # records whose keys make the column list of a JSON-lines file
 
 
@@ -87,7 +88,7 @@ def open_text(path: Path) -> IO[str]:
     except PermissionError as error:
         raise InputError(f"{path} may not be read", "check its permissions") from error
     try:
-        head = stream.read(65536)
+        head = _head(stream)
         stream.seek(0)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         stream.close()
@@ -103,6 +104,22 @@ def open_text(path: Path) -> IO[str]:
     else:
         encoding = "utf-8-sig"
     return io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
+
+
+def _head(stream: gzip.GzipFile | io.BufferedReader) -> bytes:
+    """Return the first bytes of a file; of a truncated archive those that are there, if any."""
+    head = b""
+    while len(head) < _HEAD:
+        try:
+            part = stream.read1(_HEAD)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            if head:
+                break
+            raise
+        if not part:
+            break
+        head += part
+    return head
 
 
 def clean(text: str, limit: int = 120) -> str:

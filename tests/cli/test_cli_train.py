@@ -64,7 +64,7 @@ def test_cross_validation_reports_groups_and_baseline(
     assert found["all"]["rows"] == 36
     assert found["all"]["mae"] < found["baseline: mean of the training labels"]["mae"]
     assert sorted(path.name for path in out.iterdir()) == [
-        *("metrics.json", "parity.png", "predictions.csv", "residuals.png"),
+        *("calibration.png", "folds", "metrics.json", "parity.png", "predictions.csv", "residuals.png"),
     ]
     with (out / "predictions.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 36
