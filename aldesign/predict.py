@@ -111,6 +111,9 @@ def predict_rows(oracle: Oracle, rows: Iterable[InputRow]) -> Iterator[Predicted
 def ask(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Prediction]:
     """Return an oracle's answers, in order; a value that is no number becomes an error.
 
+    What an oracle that needs crystals says of a candidate without one counts only where it says itself that it was
+    asked beyond its data, as an ensemble does whose other members answered.
+
     Raises:
         OracleError: The oracle broke its contract: it raised, or gave another number of answers.
 
@@ -119,10 +122,8 @@ def ask(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Prediction]:
     answers: list[Prediction] = []
     for start in range(0, len(candidates), CHUNK):
         part = candidates[start : start + CHUNK]
-        lacking = {i for i, c in enumerate(part) if card.needs == "structure" and c.crystal is None}
-        asked = [c for i, c in enumerate(part) if i not in lacking]
         try:
-            given = list(oracle.predict(asked)) if asked else []
+            given = list(oracle.predict(part))
         except AldesignError:
             raise
         except Exception as error:
@@ -130,13 +131,12 @@ def ask(oracle: Oracle, candidates: Sequence[Candidate]) -> list[Prediction]:
                 f"oracle {card.identity.name!r} failed on a batch: {type(error).__name__}: {error}",
                 "an oracle must answer with an error, not raise; report it to its author",
             ) from error
-        if len(given) != len(asked):
-            raise OracleError(f"oracle {card.identity.name!r} gave {len(given)} answers to {len(asked)} candidates")
-        remaining = iter(given)
+        if len(given) != len(part):
+            raise OracleError(f"oracle {card.identity.name!r} gave {len(given)} answers to {len(part)} candidates")
         reason = "this oracle needs a crystal, and a formula has none: give JSON lines or CIFs"
-        answers += [
-            Prediction.failed(card, reason) if i in lacking else _finite(next(remaining)) for i in range(len(part))
-        ]
+        for candidate, answer in zip(part, given, strict=True):
+            blind = card.needs == "structure" and candidate.crystal is None and answer.in_domain is not False
+            answers.append(Prediction.failed(card, reason) if blind else _finite(answer))
     return answers
 
 

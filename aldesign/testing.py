@@ -171,8 +171,14 @@ def _check_bad_items(
     except Exception as error:
         raise AssertionError(f"a bad candidate must give an error, predict raised {error!r}") from error
     _check_answers(oracle.card, mixed, together)
-    for place in places:
-        _require(not together[place].ok, f"{mixed[place].formula!r} is not answerable but got {together[place]}")
+    for place, candidate in zip(places, bad, strict=True):
+        answer = together[place]
+        if candidate.formula in BAD_FORMULAS:
+            _require(not answer.ok, f"{candidate.formula!r} is not answerable but got {answer}")
+        else:
+            # some may do without, such as an ensemble whose other members read formulas, if they say so
+            blind = answer.ok and answer.in_domain is not False
+            _require(not blind, f"{candidate.formula!r} without a crystal is outside of the domain but got {answer}")
     rest = [answer for i, answer in enumerate(together) if i not in places]
     _check_same(asked, answers, rest, tolerance, "beside bad candidates")
 
