@@ -44,7 +44,7 @@ class PredictedRow:
             found.oracle.name,
             found.level,
             found.in_domain,
-            found.error or None,
+            " ".join(found.error.split()) or None,  # one line, whatever a parser said
         )
         named: dict[str, object] = dict(zip(COLUMNS, values, strict=True))
         return named if self.id is None else {"id": self.id, **named}

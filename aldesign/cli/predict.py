@@ -107,6 +107,8 @@ def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path
         else:
             write_csv(output, header, (row.cells() for row in counted()))
         note(f"{counts['rows']} rows, {counts['errors']} without a value: {output}")
+    if output is None and 0 < counts["errors"] < counts["rows"] and not sys.stdout.isatty():
+        note(f"{counts['errors']} of {counts['rows']} rows have no value; the first, {first_error[0]}")
     if counts["rows"] == 0:
         raise InputError("the input has no rows", "give at least one formula")
     if counts["errors"] == counts["rows"]:

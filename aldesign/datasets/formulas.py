@@ -220,7 +220,9 @@ def parse_rows(path: Path, rows: Sequence[RawRow], formula: str | None, id_colum
         if "species" in row.cells and "lattice" in row.cells:
             from aldesign.structures.cif import from_record
 
-            fallback = {"id": name or f"{path.name}:{row.line}", "frac": row.cells.get("frac_coords")}
+            fallback: dict[str, object] = {"id": name or f"{path.name}:{row.line}"}
+            if "frac_coords" in row.cells:
+                fallback["frac"] = row.cells["frac_coords"]
             try:
                 crystal = from_record({**fallback, **row.cells})
                 own = formula_of(crystal)

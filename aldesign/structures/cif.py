@@ -5,10 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +75,13 @@ def from_record(record: Any) -> Crystal:
     missing = [key for key in ("lattice", "species", "frac") if key not in record]
     if missing:
         raise InputError(f"the record has no {' and no '.join(missing)}", "a crystal is {id, lattice, species, frac}")
+    cell = record["lattice"]
+    if isinstance(cell, list | tuple) and len(cell) == 3:
+        raise InputError(
+            "the lattice has three entries: vectors, or lengths alone", "give a, b, c in Å and alpha, beta, gamma"
+        )
     try:
-        lattice = tuple(float(x) for x in record["lattice"])
+        lattice = tuple(float(x) for x in cell)
         frac = np.array(record["frac"], dtype=np.float64)
         species = tuple(str(symbol) for symbol in record["species"])
     except (TypeError, ValueError) as error:
@@ -209,16 +215,30 @@ def _parse_cif(text: str) -> Structure:
     """Return the structure of the text of one CIF block; raise InputError with the parser's words."""
     from pymatgen.io.cif import CifParser
 
+    if negative := re.search(r"^\s*_cell_(length|angle)_\w+\s+-\S*", text, re.IGNORECASE | re.MULTILINE):
+        raise InputError(f"the CIF has a negative cell parameter: {' '.join(negative[0].split())}")
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
             structures: list[Structure] = CifParser.from_str(text).parse_structures(primitive=False)
         except Exception as error:
-            said = "; ".join(dict.fromkeys([str(error), *(str(note.message) for note in notes)]))
-            raise InputError(f"the CIF does not parse: {said[:300]}") from error
+            told = _told(f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}", notes)
+            if "occupanc" in told.lower():
+                raise InputError(f"sites of the CIF coincide, or are occupied more than once: {told}") from error
+            raise InputError(f"the CIF does not parse: {told}", "is it complete?") from error
     if not structures:
         raise InputError("the CIF holds no structure")
     return structures[0]
+
+
+def _told(error: str, notes: Sequence[warnings.WarningMessage]) -> str:
+    """Return what a parser said, each thing once, without what it says of every failure."""
+    said = [
+        part.strip() for text in (error, *(str(note.message) for note in notes)) for part in re.split("[;\n]", text)
+    ]
+    usual = ("Invalid CIF file", "Issues encountered", "No structure parsed")
+    kept = dict.fromkeys(part for part in said if part and not part.startswith(usual))
+    return ("; ".join(kept) or "it holds no structure")[:300]
 
 
 def write_cif(crystal: Crystal, path: Path | str, provenance: Mapping[str, object] | None = None) -> str:
