@@ -163,10 +163,17 @@ def _parsed(path: Path, rows: Iterator[RawRow], formula: str | None, identity: s
 
 
 def _to_its_end(path: Path, rows: Iterator[RawRow]) -> Iterator[RawRow]:
-    """Yield the rows of a file, and where it is damaged from some line on, one more that says so."""
+    """Yield the rows of a file, and one more that says so where the file is cut off.
+
+    Raises:
+        InputError: The file is damaged in its midst: then no row of it can be trusted.
+
+    """
     try:
         yield from rows
     except InputError as error:
+        if not isinstance(error.__cause__, EOFError):
+            raise
         yield RawRow(0, {}, path.name, error.message)
 
 

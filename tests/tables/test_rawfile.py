@@ -69,13 +69,5 @@ def test_damage_in_the_middle_of_a_gzip_is_bad_input(tmp_path: Path, name: str) 
     packed[middle : middle + 64] = b"\xff" * 64
     (tmp_path / name).write_bytes(packed)
     with pytest.raises(InputError, match=r"damaged|not valid JSON"):
-        for _ in open_rows(tmp_path / name).rows:
+        for _ in read_formulas(tmp_path / name).rows:
             pass
-    if name == "in.json.gz":
-        return
-    # What is only predicted is used as far as it goes, and the last row says where it ends.
-    with read_formulas(tmp_path / name) as file:
-        *rows, last = file.rows
-    assert 10_000 < len(rows) < 60_000
-    assert [row.formula for row in rows[:2]] == ["NaCl", "NaCl"]
-    assert "is damaged after line" in last.error
