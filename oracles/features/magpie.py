@@ -1,4 +1,4 @@
-"""Composition descriptors: the 132 Magpie statistics, stoichiometric norms, valence shells and ionic character.
+"""Composition descriptors: the 132 Magpie statistics, and the 145 columns that the shipped models read.
 
 Source: Ward, Agrawal, Choudhary and Wolverton, npj Comput. Mater. 2, 16028 (2016). The element table beside this
 module holds the published values; a value that is not tabulated (e.g. the electronegativity of He) is replaced by
@@ -14,11 +14,12 @@ from importlib.resources import files
 import numpy as np
 
 from aldesign.chemistry.formula import Compositions
+from oracles.features.blocks import Block, added, blocks, tabulate
+from oracles.features.ions import character, ionic_character
 
 STATISTICS = ("minimum", "maximum", "range", "mean", "avg_dev", "mode")
 NORMS = (0, 2, 3, 5, 7, 10)
 SHELLS = ("s", "p", "d", "f")
-CHUNK = 20_000
 
 
 def _stored() -> tuple[tuple[str, ...], np.ndarray]:
@@ -50,6 +51,8 @@ FEATURE_NAMES: tuple[str, ...] = (
     "mean ionic character",
     "odd valence electrons",
 )
+_MEAN = STATISTICS.index("mean")
+_VALENCE = PROPERTIES.index("NValence")
 
 
 def magpie(compositions: Compositions) -> np.ndarray:
@@ -59,86 +62,99 @@ def magpie(compositions: Compositions) -> np.ndarray:
     deviation from it, and mode (the property of the most abundant element, the smallest one on a tie). A row without
     atoms is NaN.
     """
-    parts = [_magpie(compositions[i : i + CHUNK]) for i in range(0, len(compositions), CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros((0, len(MAGPIE_NAMES)))
+    return tabulate(compositions, len(MAGPIE_NAMES), _fill_magpie)
 
 
 def descriptor(compositions: Compositions) -> np.ndarray:
-    """Return the full descriptor, shape (n, 145), float64, columns as in `FEATURE_NAMES`.
+    """Return the descriptor of the shipped models, shape (n, 145), float64, columns as in `FEATURE_NAMES`.
 
     After the Magpie statistics come the p-norms of the atomic fractions (p = 0 counts elements), the share of s, p,
     d and f in the mean number of valence electrons, the maximum and the fraction-weighted mean over element pairs of
     Pauling's ionic character 1 - exp(-(Δχ)²/4), and the parity of the valence electrons of the reduced formula unit
     (0 even, 1 odd, linear between: an odd count cannot fill bands). A row without atoms is NaN.
+
+    Models are trained on these columns: their values and order never change.
     """
-    parts = [_descriptor(compositions[i : i + CHUNK]) for i in range(0, len(compositions), CHUNK)]
-    return np.concatenate(parts) if parts else np.zeros((0, len(FEATURE_NAMES)))
+    return tabulate(compositions, len(FEATURE_NAMES), _fill_descriptor)
 
 
 def valence_parity(compositions: Compositions) -> np.ndarray:
     """Return the parity of the valence electrons of each formula unit, (n,): 0 even, 1 odd, linear between."""
-    electrons = element_properties()[:, PROPERTIES.index("NValence")][compositions.numbers]
-    parity: np.ndarray = 1.0 - np.abs(_sum(compositions.amounts * electrons) % 2.0 - 1.0)
+    parity = np.zeros(len(compositions))
+    for block in blocks(compositions):
+        parity[block.rows] = _parity(block)
     return parity
 
 
-# The sums below run over the element slots one by one, so that a row's digits do not depend on how many slots
-# the other rows of its batch need.
+def statistics(block: Block) -> np.ndarray:
+    """Return the statistics of `magpie` for one block, shape (m, 22, 6), in the order of `STATISTICS`."""
+    values = element_properties()[block.numbers]
+    weights = block.fractions[:, :, None]
+    found = np.empty((len(block.rows), values.shape[2], len(STATISTICS)))
+    low, high, mean = values.min(axis=0), values.max(axis=0), added(weights * values)
+    found[:, :, 0] = low
+    found[:, :, 1] = high
+    found[:, :, 2] = high - low
+    found[:, :, _MEAN] = mean
+    values -= mean
+    np.abs(values, out=values)
+    values *= weights
+    found[:, :, 4] = added(values)
+    found[:, :, 5] = _mode(block)
+    return found
 
 
-def _magpie(compositions: Compositions) -> np.ndarray:
-    numbers, amounts = compositions.numbers, compositions.amounts
-    table = element_properties()
-    n, slots = numbers.shape
-    total = _sum(amounts)
-    low = np.full((n, table.shape[1]), np.inf)
-    high = np.full_like(low, -np.inf)
-    mode = np.full_like(low, np.inf)
-    mean, deviation = np.zeros_like(low), np.zeros_like(low)
-    largest = amounts.max(axis=1, initial=0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for j in range(slots):
-            values = table[numbers[:, j]]
-            present = (amounts[:, j] > 0)[:, None]
-            # same tolerance as numpy.isclose, which decides matminer's ties
-            frequent = present & (np.abs(amounts[:, j] - largest) <= 1e-8 + 1e-5 * largest)[:, None]
-            low = np.where(present, np.minimum(low, values), low)
-            high = np.where(present, np.maximum(high, values), high)
-            mode = np.where(frequent, np.minimum(mode, values), mode)
-            mean += (amounts[:, j] / total)[:, None] * values
-        for j in range(slots):
-            deviation += (amounts[:, j] / total)[:, None] * np.abs(table[numbers[:, j]] - mean)
-        columns = np.stack([low, high, high - low, mean, deviation, mode], axis=2)
-    columns[total == 0] = np.nan
-    return columns.reshape(n, -1)
+def shell_means(found: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the mean number of valence electrons in each of `SHELLS` and its share of all, (m,) each.
+
+    Args:
+        found: What `statistics` returned.
+
+    """
+    means = [found[:, PROPERTIES.index(f"N{shell}Valence"), _MEAN] for shell in SHELLS]
+    return means, [mean / found[:, _VALENCE, _MEAN] for mean in means]
 
 
-def _descriptor(compositions: Compositions) -> np.ndarray:
-    numbers, amounts = compositions.numbers, compositions.amounts
-    slots = numbers.shape[1]
-    table = element_properties()
-    statistics = _magpie(compositions)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        fractions = amounts / _sum(amounts)[:, None]
-        norms = [_sum(fractions**p) ** (1.0 / p) if p else _sum(amounts > 0) for p in NORMS]
-        valence = [table[:, PROPERTIES.index(f"N{shell}Valence")][numbers] for shell in SHELLS]
-        electrons = table[:, PROPERTIES.index("NValence")][numbers]
-        shells = [_sum(fractions * v) / _sum(fractions * electrons) for v in valence]
-        chi = table[:, PROPERTIES.index("Electronegativity")][numbers]
-        strongest, mean_ionic = np.zeros(len(numbers)), np.zeros(len(numbers))
-        for i in range(slots):
-            for j in range(i + 1, slots):
-                both = amounts[:, j] > 0
-                character = np.where(both, 1.0 - np.exp(-((chi[:, i] - chi[:, j]) ** 2) / 4.0), 0.0)
-                strongest = np.maximum(strongest, character)
-                mean_ionic += fractions[:, i] * fractions[:, j] * character
-        extra = np.stack([*norms, *shells, strongest, mean_ionic, valence_parity(compositions)], axis=1)
-    extra[amounts.sum(axis=1) == 0] = np.nan
-    return np.concatenate([statistics, extra], axis=1)
+def norms(block: Block) -> list[np.ndarray]:
+    """Return the p-norms of the atomic fractions for the p of `NORMS`, (m,) each; p = 0 counts the elements."""
+    count = np.full(len(block.rows), float(len(block.numbers)))
+    return [added(block.fractions**p) ** (1.0 / p) if p else count for p in NORMS]
 
 
-def _sum(columns: np.ndarray) -> np.ndarray:
-    total = np.zeros(len(columns))
-    for j in range(columns.shape[1]):
-        total += columns[:, j]
-    return total
+def _fill_magpie(block: Block, columns: np.ndarray) -> None:
+    columns[:] = statistics(block).reshape(len(columns), -1)
+
+
+def _fill_descriptor(block: Block, columns: np.ndarray) -> None:
+    found = statistics(block)
+    _, shares = shell_means(found)
+    columns[:, : len(MAGPIE_NAMES)] = found.reshape(len(found), -1)
+    rest = (*norms(block), *shares, *ionic_character(block, _pauling_character()), _parity(block))
+    for column, values in enumerate(rest, start=len(MAGPIE_NAMES)):
+        columns[:, column] = values
+
+
+def _mode(block: Block) -> np.ndarray:
+    """Return the properties (m, 22) of the most abundant element, the smallest ones on a tie."""
+    table, amounts = element_properties(), block.amounts
+    largest = amounts.max(axis=0)
+    # same tolerance as numpy.isclose, which decides matminer's ties
+    frequent = np.abs(amounts - largest) <= 1e-8 + 1e-5 * largest
+    leader = block.numbers[amounts.argmax(axis=0), np.arange(len(largest))]
+    mode: np.ndarray = table[leader]
+    tied = np.flatnonzero(frequent.sum(axis=0) > 1)
+    if len(tied):
+        leaders = np.where(frequent[:, tied], block.numbers[:, tied], leader[tied])
+        mode[tied] = table[leaders].min(axis=0)
+    return mode
+
+
+def _parity(block: Block) -> np.ndarray:
+    electrons = element_properties()[:, _VALENCE][block.numbers]
+    parity: np.ndarray = 1.0 - np.abs(added(block.amounts * electrons) % 2.0 - 1.0)
+    return parity
+
+
+@cache
+def _pauling_character() -> np.ndarray:
+    return character(element_properties()[:, PROPERTIES.index("Electronegativity")])
