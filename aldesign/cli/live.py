@@ -39,10 +39,16 @@ class Step:
 
 def steps(line: str) -> tuple[list[Step], str]:
     """Return how far a line says that the work is, coarsest first, and the rest of the line."""
-    found, end = [], 0
+    found: list[Step] = []
+    end = 0
     for match in _STEP.finditer(line):
         between = line[end : match.start()].strip(" :,;")
-        if between or int(match[3]) < 1 or int(match[2]) > int(match[3]):
+        # "member 1/3, dense: network 2/4": a name may stand in between
+        if (
+            not (between.isidentifier() if found and between else not between)
+            or int(match[3]) < 1
+            or int(match[2]) > int(match[3])
+        ):
             break
         # "fold 2 of 5", but "10 of 100 trees"
         found.append(Step(match[1] or match[4] or "", int(match[2]), int(match[3])))
