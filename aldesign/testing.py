@@ -67,7 +67,7 @@ def _spoilt() -> dict[str, Crystal]:
 # Ionic radii in Å (Shannon 1976, six neighbours), for crystals of about the right size.
 _CATIONS = {1: {"Li": 0.76, "Na": 1.02, "K": 1.38, "Rb": 1.52, "Cs": 1.67}, 2: {"Mg": 0.72, "Ca": 1.0, "Sr": 1.18}}
 _ANIONS = {1: {"F": 1.33, "Cl": 1.81, "Br": 1.96, "I": 2.2}, 2: {"O": 1.4, "S": 1.84, "Se": 1.98, "Te": 2.21}}
-_METALS = {("Cu", "Zn"): 2.95, ("Al", "Ni"): 2.89, ("Al", "Fe"): 2.91, ("Al", "Co"): 2.86, ("Mg", "Ag"): 3.31}
+_METALS = {("Zn", "Cu"): 2.95, ("Al", "Ni"): 2.89, ("Al", "Fe"): 2.91, ("Al", "Co"): 2.86, ("Mg", "Ag"): 3.31}
 
 
 def example_rows(target: str = "band_gap", level: str = "PBE") -> list[LabelledRow]:
