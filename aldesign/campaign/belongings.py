@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aldesign.campaign.spec import CampaignSpec
+from aldesign.campaign.spec import CampaignSpec, path_places
 
 MODELS = "models"
-_KEPT = (("encoder", "path"), ("generator", "path"), ("oracle", "model"), ("oracle", "options", "path"))
+_LEFT = ("data", "structures")  # the first are in the journal, the second may be large
 
 
 def adopt(spec: CampaignSpec, directory: Path) -> CampaignSpec:
@@ -21,19 +22,14 @@ def adopt(spec: CampaignSpec, directory: Path) -> CampaignSpec:
         The definition with paths relative to the run directory.
     """
     content = spec.model_dump(mode="json")
-    for place in _KEPT:
-        section: Any = content
-        for key in place[:-1]:
-            section = (section or {}).get(key)
-        source = (section or {}).get(place[-1])
-        if not isinstance(source, str):
-            continue
-        kept = Path(MODELS) / place[0] / Path(source).name
+    for place, section, key in _kept(content):
+        source = Path(section[key])
+        kept = Path(MODELS, *place, source.name)
         target = directory / kept
         # A run that was killed before its first event begins again from what it has copied already.
         if not (target.exists() and target.samefile(source)):
-            _copy(Path(source), target)
-        section[place[-1]] = str(kept)
+            _copy(source, target)
+        section[key] = str(kept)
     return CampaignSpec.model_validate(content)
 
 
@@ -48,11 +44,10 @@ def _copy(source: Path, target: Path) -> None:
 def located(spec: CampaignSpec, directory: Path) -> CampaignSpec:
     """Return the definition with the paths of its belongings made absolute again."""
     content = spec.model_dump(mode="json")
-    for place in _KEPT:
-        section: Any = content
-        for key in place[:-1]:
-            section = (section or {}).get(key)
-        kept = (section or {}).get(place[-1])
-        if isinstance(kept, str):
-            section[place[-1]] = str(directory.resolve() / kept)
+    for _, section, key in _kept(content):
+        section[key] = str(directory.resolve() / section[key])
     return CampaignSpec.model_validate(content)
+
+
+def _kept(content: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any], str]]:
+    return (found for found in path_places(content) if found[0][0] not in _LEFT)

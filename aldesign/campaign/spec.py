@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -120,11 +121,25 @@ class GeneratorSpec(Section):
 
 
 class OracleSpec(Section):
-    """Who is paid for gaps; `model` is a folder written by ``aldesign train``, None for shipped weights."""
+    """Who is paid for gaps; `model` is a folder written by ``aldesign train``, None for shipped weights.
+
+    The ``members`` of an ensemble may stand beside `kind`, or among the options.
+    """
 
     kind: str = "random_forest"
     model: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _members_are_options(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "members" not in value:
+            return value
+        options = value.get("options") or {}
+        if not isinstance(options, dict) or "members" in options:
+            return value
+        rest = {key: inner for key, inner in value.items() if key != "members"}
+        return {**rest, "options": {**options, "members": value["members"]}}
 
 
 class StructuresSpec(Section):
@@ -237,6 +252,47 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("oracle", "options", "path"),
     ("structures", "templates"),
 )
+_WORDS: dict[tuple[str, ...], str] = {
+    ("structures", "templates"): "aflow",
+    ("member", "model"): "shipped",
+}  # stand for no path
+
+
+def path_places(content: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any], str]]:
+    """Yield where a campaign's content holds paths: the place's name, the mapping that holds it, and its key there.
+
+    The members of an ensemble, and of ensembles among them, are ``("oracle", "0")`` and so on.
+    """
+    for place in _PATHS:
+        section = _inner(content, place[:-1])
+        if _is_path(section.get(place[-1]), place):
+            yield place[:1], section, place[-1]
+    for section in (_inner(content, ("oracle",)), _inner(content, ("oracle", "options"))):
+        yield from _member_places(section, ("oracle",))
+
+
+def _member_places(
+    section: dict[str, Any], place: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], dict[str, Any], str]]:
+    members = section.get("members")
+    for number, member in enumerate(members if isinstance(members, list | tuple) else ()):
+        if isinstance(member, dict):
+            here = (*place, str(number))
+            for key in ("model", "path"):
+                if _is_path(member.get(key), ("member", key)):
+                    yield here, member, key
+            yield from _member_places(member, here)
+
+
+def _inner(content: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
+    section: Any = content
+    for key in place:
+        section = section.get(key) if isinstance(section, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _is_path(value: object, place: tuple[str, ...]) -> bool:
+    return isinstance(value, str) and value != _WORDS.get(place)
 
 
 def read_spec(path: Path, assignments: tuple[str, ...] = ()) -> CampaignSpec:
@@ -268,14 +324,9 @@ def validate(source: Source) -> CampaignSpec:
 
 
 def _make_absolute(content: dict[str, Any], base: Path) -> None:
-    for place in _PATHS:
-        section: Any = content
-        for key in place[:-1]:
-            section = section.get(key) if isinstance(section, dict) else None
-        value = section.get(place[-1]) if isinstance(section, dict) else None
-        if not isinstance(value, str) or value.startswith("${") or (place[-1] == "templates" and value == "aflow"):
-            continue
-        section[place[-1]] = str(base / Path(value).expanduser())
+    for _, section, key in path_places(content):
+        if not section[key].startswith("${"):
+            section[key] = str(base / Path(section[key]).expanduser())
     for entry in content.get("screens") or ():
         novelty = entry.get("novelty") if isinstance(entry, dict) else None
         if isinstance(novelty, dict) and "known" in novelty:

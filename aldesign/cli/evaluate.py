@@ -15,8 +15,8 @@ from aldesign.cli.options import (
     LoadOptions,
     Negative,
     OracleName,
-    Property,
     Seed,
+    Target,
     Threads,
     ValidationFraction,
     parse_options,
@@ -25,8 +25,11 @@ from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, p
 from aldesign.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aldesign.judging import Evaluation
-    from aldesign.records import LabelledRow, Table
+    from aldesign.protocols import Oracle
+    from aldesign.records import LabelledRow
 
 METRICS, PREDICTIONS, FOLDS = "metrics.json", "predictions.csv", "folds"
 
@@ -49,7 +52,7 @@ def evaluate(
         typer.Option(metavar="DIR", help="Folder for figures, plots, predictions; and to go on after a kill."),
     ] = None,
     structures: CrystalFile = None,
-    target: Property = "band_gap",
+    target: Target = None,
     level: Level = None,
     negative: Negative = "reject",
     seed: Seed = 0,
@@ -74,7 +77,7 @@ def evaluate(
     """
     if sum(x is not None for x in (cv, test, model)) > 1:
         raise InputError("--cv, --test and --model exclude each other", "give one of them")
-    from aldesign.cli.tables import read_labelled
+    from aldesign.cli.tables import read_labelled, settle_property
     from aldesign.files import refuse_overwriting
     from aldesign.learning.threads import pin_threads, prefer_device
 
@@ -84,27 +87,25 @@ def evaluate(
     prefer_device(device)
     chosen = parse_options(options)
 
-    def read(path: Path) -> Table:
-        table = read_labelled(oracle, path, structures, target, level or "PBE", negative, formula_column, value_column)
+    def read(path: Path, learnt: str) -> Sequence[LabelledRow]:
+        table = read_labelled(oracle, path, structures, learnt, level or "PBE", negative, formula_column, value_column)
         if not quiet:
             report_table(table)
-        return table
+        return table.rows
 
-    rows = read(data).rows
     if cv is None and test is None:
-        found, method = _stored(oracle, model, level, target, chosen, rows), f"stored weights {model or 'as shipped'}"
-        method += f" on {data}"
+        ready = _ready(oracle, model, level, target, chosen)
+        found = _stored(oracle, ready, model, read(data, ready.card.property))
+        method = f"stored weights {model or 'as shipped'} on {data}"
     else:
         if out is not None and force:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
-        settings: dict[str, Any] = {
-            "seed": seed,
-            "validation_fraction": validation_fraction,
-            "options": chosen | ({"property": target} if target != "band_gap" else {}),
-            "keep": out and out / FOLDS,
-        }
-        found, method = _trained(oracle, rows, cv, read(test).rows if test else (), settings, quiet)
-        method += f" of {data}" if test is None else f" {data}, tested on {test}"
+        learnt, chosen = settle_property(oracle, target, chosen)
+        rows, held = read(data, learnt), read(test, learnt) if test else ()
+        keep = out and out / FOLDS
+        settings = {"seed": seed, "validation_fraction": validation_fraction, "options": chosen, "keep": keep}
+        found = _trained(oracle, rows, cv, held, settings, quiet)
+        method = f"{cv}-fold cross-validation by formula of {data}" if cv else f"trained on {data}, tested on {test}"
     figures = found.figures()
     if out is not None:
         plots = _write(found, figures, method, oracle, out)
@@ -115,24 +116,37 @@ def evaluate(
         print_records(figures, as_json=False, title=f"{oracle}, {method}, {found.unit}")
 
 
-def _stored(
-    name: str,
-    model: Path | None,
-    level: str | None,
-    target: str,
-    options: dict[str, Any],
-    rows: tuple[LabelledRow, ...],
-) -> Evaluation:
-    """Judge weights as they are, on the level of theory of the rows where they have it."""
-    from aldesign.cards import learnt_formulas
-    from aldesign.judging import evaluate_on
-    from aldesign.registry import load_oracle
+def _needs(name: str, model: Path | None, options: dict[str, Any], afresh: bool) -> str | None:
+    """Return whether the oracle with these options or weights needs structures; None where its class says so."""
+    from aldesign.cards import read_card
+    from aldesign.fitting import new_oracle
 
+    if afresh:
+        return new_oracle(name, options).card.needs
+    found = read_card(model).get("needs") if model is not None else None
+    return found if isinstance(found, str) else None
+
+
+def _ready(name: str, model: Path | None, level: str | None, target: str | None, options: dict[str, Any]) -> Oracle:
+    """Return stored weights of the level of theory that was asked for, where they have several."""
+    from aldesign.registry import load_oracle
+    from aldesign.tables.columns import quantity
+
+    if target is not None:
+        quantity(target)
     ready = load_oracle(name, model, **options)
     if level is not None and level != ready.card.level and "level" not in options:
         ready = load_oracle(name, model, level=level, **options)
-    if ready.card.property != target:
+    if target not in (None, ready.card.property):
         raise InputError(f"{name!r} predicts {ready.card.property}, not {target}", "choose with --property")
+    return ready
+
+
+def _stored(name: str, ready: Oracle, model: Path | None, rows: Sequence[LabelledRow]) -> Evaluation:
+    """Judge weights as they are."""
+    from aldesign.cards import learnt_formulas
+    from aldesign.judging import evaluate_on
+
     others = {row.level for row in rows} - {ready.card.level}
     if others:
         note(f"mind: the oracle states {ready.card.level}, the labels {', '.join(sorted(others))}")
@@ -151,27 +165,26 @@ def _stored(
 
 def _trained(
     name: str,
-    rows: tuple[LabelledRow, ...],
+    rows: Sequence[LabelledRow],
     cv: int | None,
-    test: tuple[LabelledRow, ...],
+    test: Sequence[LabelledRow],
     settings: dict[str, Any],
     quiet: bool,
-) -> tuple[Evaluation, str]:
-    """Judge by training afresh; return the evaluation, and its method in words."""
+) -> Evaluation:
+    """Judge by training afresh: over folds, or on `test`."""
     from aldesign.cli.live import training_progress
     from aldesign.crossvalidation import cross_validate, evaluate_fitted
 
     with training_progress(quiet) as progress:
         if cv is not None:
-            found = cross_validate(name, rows, cv, progress=progress, **settings)
-            return found, f"{cv}-fold cross-validation by formula"
+            return cross_validate(name, rows, cv, progress=progress, **settings)
         shared = {row.formula for row in rows} & {row.formula for row in test}
         train = [row for row in rows if row.formula not in shared]
         if shared:
             note(f"{len(shared)} formulas stand in both files: left out of the training")
         if not train:
             raise InputError("every formula of --data stands in --test too", "give other rows to train on")
-        return evaluate_fitted(name, train, test, progress=progress, **settings), "trained on"
+        return evaluate_fitted(name, train, test, progress=progress, **settings)
 
 
 def _write(found: Evaluation, figures: list[dict[str, Any]], method: str, oracle: str, out: Path) -> list[str]:

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aldesign.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aldesign.records import Table
+
+
+def settle_property(oracle: str, wanted: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the property that a new oracle is to learn, and its settings, which name it where it must be said.
+
+    Raises:
+        InputError: The oracle does not learn, refuses a setting, or the property is unknown.
+
+    """
+    from aldesign.fitting import new_oracle
+    from aldesign.tables.columns import quantity
+
+    usual = new_oracle(oracle, options).card.property
+    if wanted is None or wanted == usual:
+        return usual, dict(options)
+    quantity(wanted)
+    chosen = {**options, "property": wanted}
+    new_oracle(oracle, chosen)
+    return wanted, chosen
 
 
 def read_labelled(
@@ -20,8 +41,11 @@ def read_labelled(
     negative: Literal["reject", "clip", "keep"],
     formula_column: str | None,
     value_column: str | None,
+    needs: str | None = None,
 ) -> Table:
     """Return the table, with every polymorph's crystal for an oracle that needs structures.
+
+    `needs` says whether it does, where that depends on its options; by default its class says so.
 
     Raises:
         InputError: The table is unusable, or the oracle needs crystals and there are none.
@@ -32,8 +56,7 @@ def read_labelled(
     from aldesign.datasets.table import read_table
     from aldesign.registry import oracle_class
 
-    needs = getattr(oracle_class(oracle), "needs", "formula")
-    if needs != "structure":
+    if (needs or getattr(oracle_class(oracle), "needs", "formula")) != "structure":
         return read_table(data, formula_column, value_column, level=level, negative=negative, target=target)
     if structures is None:
         beside = [data.parent / name for name in ("structures.jsonl.gz", "structures.jsonl")]

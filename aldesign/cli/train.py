@@ -15,8 +15,8 @@ from aldesign.cli.options import (
     LoadOptions,
     Negative,
     OracleName,
-    Property,
     Seed,
+    Target,
     Threads,
     ValidationFraction,
     parse_options,
@@ -37,7 +37,7 @@ def train(
     data: Annotated[Path, typer.Option(metavar="FILE", help="Table of formulas (or crystals) and labels.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for weights and card.")],
     structures: CrystalFile = None,
-    target: Property = "band_gap",
+    target: Target = None,
     level: Level = None,
     negative: Negative = "reject",
     seed: Seed = 0,
@@ -70,7 +70,7 @@ def train(
     from aldesign.cards import CARD
     from aldesign.cli.live import training_progress
     from aldesign.files import refuse_overwriting
-    from aldesign.fitting import CHECKPOINT, refuse_finished, train_oracle
+    from aldesign.fitting import CHECKPOINT, new_oracle, refuse_finished, train_oracle
 
     refuse_finished(out, force)
     for file in (data, structures):
@@ -81,15 +81,14 @@ def train(
     if oracle in GENERATIVE:
         metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
     else:
-        from aldesign.cli.tables import read_labelled
+        from aldesign.cli.tables import read_labelled, settle_property
         from aldesign.learning.threads import pin_threads, prefer_device
 
         pin_threads(threads)
         prefer_device(device)
-        chosen = parse_options(options) | ({"epochs": epochs} if epochs else {})
-        if target != "band_gap":
-            chosen["property"] = target
-        table = read_labelled(oracle, data, structures, target, level or "PBE", negative, formula_column, value_column)
+        wanted = parse_options(options) | ({"epochs": epochs} if epochs else {})
+        learnt, chosen = settle_property(oracle, target, wanted)
+        table = read_labelled(oracle, data, structures, learnt, level or "PBE", negative, formula_column, value_column)
         if not quiet:
             report_table(table)
         with training_progress(quiet) as progress:
@@ -120,11 +119,11 @@ def train(
 
 def _lines(metrics: Mapping[str, object], prefix: str = "") -> Iterator[str]:
     """Yield a line for each group of figures."""
-    plain = {key: value for key, value in metrics.items() if not isinstance(value, dict)}
+    plain = {key: value for key, value in metrics.items() if not isinstance(value, Mapping | list)}
     if plain:
         yield f"{prefix or 'metrics'}: " + ", ".join(f"{key} {value}" for key, value in plain.items())
     for key, value in metrics.items():
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             yield from _lines(value, f"{prefix} {key}".strip())
 
 
