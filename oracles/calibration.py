@@ -28,6 +28,7 @@ _VALUE_KNOTS, _VALUE_ROWS, _VALUE_UNIT = 4, 1000, 0.2  # the last in eV: values 
 _BEYOND = 10.0  # how far above the largest stated std the map goes on
 _BANDWIDTH = 0.1  # of the smoothed quantile loss, in logarithms of a std
 _SWEEPS = 4
+_STARTS = (0.0, -0.3, -0.6, 0.3)  # shifts of the least std, in its logarithm
 _STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)  # of the search on counts, in logarithms of a std
 _ALL_ROWS = 20.0  # weight of the coverage of all rows against that of the groups
 _PULL = 1e-3  # back to where the search began
@@ -70,6 +71,13 @@ class Calibration:
         return cls(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1), math.inf if negative else 0.0)
 
     @classmethod
+    def of_line(cls, scale: float, floor: float, *, negative: bool = True) -> Self:
+        """Return the map that reports ``scale * stated + floor`` for stated std from 1 meV to 10 eV."""
+        stated = np.linspace(math.log(FLOOR), math.log(10.0), 50)
+        reported = np.log(scale * np.exp(stated) + floor)
+        return cls(stated, reported, np.zeros(1), np.zeros(1), math.inf if negative else 0.0)
+
+    @classmethod
     def fit(cls, truth: Array, location: Array, stated: Array, *, negative: bool = True) -> Self:
         """Return the map for n rows that were not trained on.
 
@@ -97,13 +105,14 @@ class Calibration:
         # errors below half the floor are covered by every std
         target = np.log(np.maximum(np.abs(value - truth), FLOOR / 2))
         reported, factor = _quantiles(target - beyond, basis, others)
-        groups = [*basis.T]
+        groups, shares = [*basis.T], basis.mean(axis=0)
         nonmetal = value > NONMETAL_EV
         if not negative and nonmetal.any() and not nonmetal.all():
             groups += [nonmetal, ~nonmetal]
+            shares = np.concatenate([0.25 * shares, [0.5, 0.25]])  # a user cares for the non-metals most
         start = np.concatenate([reported, factor])
-        misses = _Misses(target, beyond, np.array(groups, dtype=np.float64), start)
-        point = _descend(misses, np.hstack([basis, others]), start, len(knots))
+        misses = _Misses(target, beyond, np.array(groups, dtype=np.float64), shares, start)
+        point = _best(misses, np.hstack([basis, others]), start, len(knots))
         return cls(knots, point[: len(knots)], places, point[len(knots) :], softness)
 
     def answer(self, location: Array) -> Array:
@@ -207,10 +216,9 @@ def _quantiles(target: Array, basis: Array, others: Array) -> tuple[Array, Array
 class _Misses:
     """The squared misses of coverage, counted over all rows and in each group, and a pull towards `start`."""
 
-    def __init__(self, target: Array, beyond: Array, groups: Array, start: Array) -> None:
-        weight = groups.sum(axis=1)
-        self.target, self.beyond, self.start = target, beyond, start
-        self.shares, self.groups = weight / weight.sum(), groups / np.maximum(weight, 1e-9)[:, None]
+    def __init__(self, target: Array, beyond: Array, groups: Array, shares: Array, start: Array) -> None:
+        self.target, self.beyond, self.start, self.shares = target, beyond, start, shares
+        self.groups = groups / np.maximum(groups.sum(axis=1, keepdims=True), 1e-9)
 
     def __call__(self, point: Array, level: Array) -> float:
         """Return them for the parameters `point`, which give `level` (n,) to the rows."""
@@ -221,6 +229,21 @@ class _Misses:
             total += _ALL_ROWS * (float(inside.mean()) - share) ** 2
             total += float(self.shares @ (self.groups @ inside - share) ** 2)
         return total
+
+
+def _best(misses: _Misses, design: Array, start: Array, k: int) -> Array:
+    """Return the best parameters of several descents, which differ in how many of the surest rows they cover.
+
+    Rows that a model cannot tell apart get one answer and one std: all of them are covered, or none.
+    """
+    found = []
+    for shift in _STARTS:
+        begin = start.copy()
+        # the surest half of the knots is moved, the surest most
+        begin[:k] = np.maximum.accumulate(start[:k] + shift * np.maximum(1.0 - np.arange(k) / max(k // 2, 1), 0.0))
+        point = _descend(misses, design, begin, k)
+        found.append((misses(point, design @ point), point))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _descend(misses: _Misses, design: Array, start: Array, k: int) -> Array:

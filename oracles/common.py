@@ -15,11 +15,14 @@ import numpy as np
 from aldesign.chemistry.formula import Compositions, canonical_many, compositions
 from aldesign.errors import CheckpointError, InputError, OracleError
 from aldesign.records import Candidate, LabelledRow, OracleCard, OracleIdentity, Prediction
+from oracles.calibration import Calibration
 from oracles.domain import CompositionDomain
+from oracles.levels import SHIPPED as SHIPPED
+from oracles.levels import shipped_levels, shipped_weights
 from oracles.meaning import seal, unseal
+from oracles.metrics import error_metrics as error_metrics
 from oracles.settings import UNITS, checked
 
-SHIPPED = Path(__file__).parent / "weights"
 CHUNK = 20_000
 TRAINING_KEYS = (
     *("data", "split", "metrics", "training_seconds", "peak_memory_gib"),
@@ -65,50 +68,6 @@ def rows_digest(rows: Sequence[LabelledRow]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def error_metrics(truth: np.ndarray, mean: np.ndarray, std: np.ndarray | None = None) -> dict[str, float]:
-    """Return MAE, RMSE, R² and, with a std, the share of truths within 1 and 1.96 std.
-
-    ``mae_nonmetals`` covers the rows whose true value is above zero, and is there when both kinds occur.
-    """
-    error = mean - truth
-    spread = float(np.mean((truth - truth.mean()) ** 2))
-    found = {
-        "count": len(truth),
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt(np.mean(error**2))),
-    }
-    if spread > 0:
-        found["r2"] = 1.0 - float(np.mean(error**2)) / spread
-    positive = truth > 0
-    if positive.any() and not positive.all():
-        found["mae_nonmetals"] = float(np.abs(error[positive]).mean())
-    if std is not None:
-        found["coverage_68"] = float((np.abs(error) <= std).mean())
-        found["coverage_95"] = float((np.abs(error) <= 1.96 * std).mean())
-    return {name: round(value, 4) for name, value in found.items()}
-
-
-def calibrate(truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
-    """Return (a, b) so that ``a * std + b`` is the Gaussian scale most likely to have given the errors.
-
-    The likelihood is maximised over a >= 0 and b >= 0.001 on rows that were not trained on; both are in the unit
-    of the labels (b) or pure numbers (a).
-    """
-    from scipy.optimize import minimize
-
-    error = np.abs(mean - truth)
-    if len(error) < 10:
-        return 1.0, 0.0
-
-    def cost(parameters: np.ndarray) -> float:
-        scale = parameters[0] * std + parameters[1]
-        return float(np.mean(np.log(scale) + 0.5 * (error / scale) ** 2))
-
-    start = np.array([0.5, max(0.5 * float(error.mean()), 2e-3)])
-    found = minimize(cost, start, method="L-BFGS-B", bounds=[(0.0, 100.0), (1e-3, None)])
-    return float(found.x[0]), float(found.x[1])
-
-
 class TrainedOracle(ABC):
     """An oracle with stored weights; its subclasses hold the model.
 
@@ -134,7 +93,7 @@ class TrainedOracle(ABC):
         self.config: dict[str, Any] = checked(self.name, self.defaults, config)
         self.level = "PBE"
         self.training: dict[str, Any] = {}
-        self.calibration = (1.0, 0.0)
+        self.calibration = Calibration.identity(negative=property != "band_gap")
         self.fitted = False
         self._digest = ""
 
@@ -153,25 +112,39 @@ class TrainedOracle(ABC):
         )
 
     @classmethod
+    def levels(cls) -> list[str]:
+        """Return the levels of theory that the oracle is shipped for, the default first; only cards are read."""
+        return list(shipped_levels(cls.name))
+
+    @classmethod
     def load(cls, directory: Path | None = None, **options: Any) -> Self:
         """Return the oracle stored in `directory`, or the shipped one where it is None.
 
+        Args:
+            directory: Folder with weights and card.
+            options: ``level`` chooses among the shipped weights; with a directory it must be the card's. ``property``
+                must be the card's. Other settings are those of the card.
+
         Raises:
-            InputError: An option was given; a trained oracle's settings are those of its card.
+            InputError: Another option was given, there are no such weights, or they predict something else.
             CheckpointError: The folder lacks weights, holds another class's, or its card was edited.
 
         """
         from aldesign.learning.checkpoint import digest, load_weights  # loads torch
 
-        if options:
-            raise InputError(f"{cls.name} has no option {next(iter(options))!r}", "it takes none when it is loaded")
-        folder = SHIPPED / cls.name if directory is None else Path(directory)
+        unknown = sorted(options.keys() - {"level", "property"})
+        if unknown:
+            raise InputError(f"{cls.name} has no option {unknown[0]!r} when it is loaded", "allowed: level, property")
+        folder = shipped_weights(cls.name, options.get("level")) if directory is None else Path(directory)
         tensors, card = load_weights(folder, expect_class=cls.__name__)
         arrays = unseal(str(folder), card, {name: tensor.numpy() for name, tensor in tensors.items()})
+        for name, wanted in options.items():
+            if wanted is not None and wanted != card.get(name):
+                raise InputError(f"the weights in {folder} have {name} {card.get(name)}, not {wanted}", "load others")
         try:
             oracle = cls(card["property"], **card["config"])
             oracle.level = card["level"]
-            oracle.calibration = (float(card["calibration"][0]), float(card["calibration"][1]))
+            oracle.calibration = _calibration(arrays, card)
             oracle.training = {key: card[key] for key in TRAINING_KEYS if key in card}
             oracle._restore(arrays)
         except CheckpointError:
@@ -204,10 +177,10 @@ class TrainedOracle(ABC):
             "needs": self.needs,
             "description": self.description,
             "config": self.config,
-            "calibration": list(self.calibration),
             **self.training,
         }
-        save_weights(directory, {**self._arrays(), **seal(self.property, unit, self.level)}, card)
+        sealed = seal(self.property, unit, self.level, self.config)
+        save_weights(directory, {**self.calibration.arrays(), **self._arrays(), **sealed}, card)
         self._digest = digest(directory)
 
     def describe(self, **facts: Any) -> None:
@@ -263,15 +236,14 @@ class TrainedOracle(ABC):
     ) -> list[Prediction]:
         """Return `count` predictions: values at `positions`, `errors` elsewhere.
 
-        `mean`, `std` and `in_domain` have one entry per position; std is calibrated here, a gap is kept from
-        going below zero, and `seconds`, spent on the whole batch, is shared out evenly.
+        `mean`, `std` and `in_domain` have one entry per position; both numbers are calibrated here, and `seconds`,
+        spent on the whole batch, is shared out evenly.
         """
         card, share = self.card, seconds / max(count, 1)
         answers = [Prediction.failed(card, errors.get(i, "no answer"), share) for i in range(count)]
-        scale, floor = self.calibration
-        spread = scale * std + floor
+        values, stds = self.calibration.answer(mean), self.calibration.std(mean, std)
         for i, value, sigma, inside in zip(
-            positions.tolist(), self._physical(mean).tolist(), spread.tolist(), in_domain.tolist(), strict=True
+            positions.tolist(), values.tolist(), stds.tolist(), in_domain.tolist(), strict=True
         ):
             if math.isfinite(value) and math.isfinite(sigma):
                 answers[i] = Prediction(value, sigma, card.unit, card.identity, card.level, bool(inside), share)
@@ -307,13 +279,10 @@ class CompositionOracle(TrainedOracle):
         inputs = compositions([row.formula for row in train])
         held = compositions([row.formula for row in validation]) if validation else inputs[:0]
         self.domain = CompositionDomain.fit(inputs)
-        self.calibration = (1.0, 0.0)
-        truth = labels(validation)
-        seconds = self._learn(inputs, labels(train), held, truth, seed, checkpoint, progress)
+        seconds = self._learn(inputs, labels(train), held, labels(validation), seed, checkpoint, progress)
         self.fitted = True
         self._digest = ""
-        if validation:
-            self.calibration = self._calibrate(truth, *self._infer(held))
+        self.recalibrate(validation)
         self.training = {
             "data": {"rows": len(train) + len(validation), "digest": rows_digest([*train, *validation])},
             "split": {"train": len(train), "validation": len(validation), "seed": seed},
@@ -322,6 +291,16 @@ class CompositionOracle(TrainedOracle):
         if validation:
             self.evaluate(validation, "validation")
         return self
+
+    def recalibrate(self, rows: Sequence[LabelledRow]) -> None:
+        """Fit the std, and how gaps near zero are answered, on rows that were not trained on.
+
+        Fewer than ten rows leave the std as the model states it.
+        """
+        self._require_fitted()
+        location, stated = self._infer(compositions([row.formula for row in rows])) if rows else np.zeros((2, 0))
+        self.calibration = Calibration.fit(labels(rows), location, stated, negative=self.property != "band_gap")
+        self._digest = ""
 
     def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
         """Return one prediction per candidate, in order; an unreadable formula gives an error."""
@@ -346,9 +325,6 @@ class CompositionOracle(TrainedOracle):
             seconds,
         )
 
-    def _calibrate(self, truth: np.ndarray, mean: np.ndarray, std: np.ndarray) -> tuple[float, float]:
-        return calibrate(truth, mean, std)
-
     @abstractmethod
     def _learn(
         self,
@@ -364,4 +340,17 @@ class CompositionOracle(TrainedOracle):
 
     @abstractmethod
     def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean (n,) and uncalibrated standard deviation (n,) of n compositions, float64."""
+        """Return location (n,) and stated standard deviation (n,) of n compositions, float64.
+
+        A gap's location may be negative; it should be where the model can tell metals apart, see `Calibration`.
+        """
+
+
+def _calibration(arrays: dict[str, np.ndarray], card: Mapping[str, Any]) -> Calibration:
+    """Return the calibration among `arrays`, and take it from them; weights of old have a line in their card."""
+    found = [name for name in arrays if name.startswith("calibration.")]
+    if "calibration.stated" in found:
+        kept = {name: arrays.pop(name) for name in found if name.count(".") == 1}
+        return Calibration.from_arrays(kept)
+    negative = card["property"] != "band_gap"
+    return Calibration.of_line(*card.get("calibration", (1.0, 0.0)), negative=negative)

@@ -11,13 +11,30 @@ import numpy as np
 from aldesign.errors import CheckpointError
 
 SEAL = "card.meaning"
+CONFIG = "config"
 # Weights written before there was a seal are of these.
 UNSEALED = {"property": "band_gap", "unit": "eV", "level": "PBE"}
 
 
-def seal(property: str, unit: str, level: str) -> dict[str, np.ndarray]:  # noqa: A002 (the card's word)
-    """Return the array, uint8 text of a JSON object, that stores the three beside the weights."""
-    text = json.dumps({"property": property, "unit": unit, "level": level}, sort_keys=True)
+def seal(
+    property: str,  # noqa: A002 (the card's word)
+    unit: str,
+    level: str,
+    config: Mapping[str, Any] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return the array, uint8 text of a JSON object, that stores them beside the weights.
+
+    Args:
+        property: What is predicted.
+        unit: Of the answers.
+        level: Level of theory.
+        config: The model's settings, which say how its arrays are read; None where it has none.
+
+    """
+    content: dict[str, Any] = {"property": property, "unit": unit, "level": level}
+    if config is not None:
+        content[CONFIG] = dict(config)
+    text = json.dumps(content, sort_keys=True)
     return {SEAL: np.frombuffer(text.encode(), dtype=np.uint8).copy()}
 
 
@@ -30,21 +47,34 @@ def unseal(origin: str, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray
         arrays: Everything in the weights file.
 
     Raises:
-        CheckpointError: The card states another property, unit or level than the weights, or the seal is damaged.
+        CheckpointError: The card states another property, unit, level or setting than the weights, or the seal is
+            damaged.
 
     """
+    config: object = None
     if SEAL in arrays:
         try:
             sealed = json.loads(arrays[SEAL].tobytes())
-            stated = {name: sealed[name] for name in UNSEALED}
-        except (ValueError, KeyError, TypeError) as error:
+            stated, config = {name: sealed[name] for name in UNSEALED}, sealed.get(CONFIG)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"the weights in {origin} have a damaged seal", "copy them again") from error
     else:
         stated = UNSEALED
     for name, value in stated.items():
-        if card.get(name) != value:
-            raise CheckpointError(
-                f"the card in {origin} says {name} {card.get(name)!r}, its weights were trained for {value!r}",
-                "restore the card, or train the weights again",
-            )
+        _same(origin, name, card.get(name), value)
+    if isinstance(config, dict):
+        given = card.get(CONFIG)
+        if not isinstance(given, dict):
+            _same(origin, CONFIG, given, config)
+            given = {}
+        for name in sorted(config.keys() | given.keys()):
+            _same(origin, f"the setting {name}", given.get(name), config.get(name))
     return {name: array for name, array in arrays.items() if name != SEAL}
+
+
+def _same(origin: str, name: str, given: object, sealed: object) -> None:
+    if given != sealed:
+        raise CheckpointError(
+            f"the card in {origin} says {name} {given!r}, its weights were trained for {sealed!r}",
+            "restore the card, or train the weights again",
+        )
