@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aldesign.judging import Evaluation
     from aldesign.protocols import Oracle
-    from aldesign.records import LabelledRow
+    from aldesign.records import LabelledRow, OracleCard
 
 METRICS, PREDICTIONS, FOLDS = "metrics.json", "predictions.csv", "folds"
 
@@ -77,7 +77,7 @@ def evaluate(
     """
     if sum(x is not None for x in (cv, test, model)) > 1:
         raise InputError("--cv, --test and --model exclude each other", "give one of them")
-    from aldesign.cli.tables import read_labelled, settle_property
+    from aldesign.cli.tables import read_labelled, settle
     from aldesign.files import refuse_overwriting
     from aldesign.learning.threads import pin_threads, prefer_device
 
@@ -87,21 +87,21 @@ def evaluate(
     prefer_device(device)
     chosen = parse_options(options)
 
-    def read(path: Path, learnt: str) -> Sequence[LabelledRow]:
-        table = read_labelled(oracle, path, structures, learnt, level or "PBE", negative, formula_column, value_column)
+    def read(path: Path, card: OracleCard) -> Sequence[LabelledRow]:
+        table = read_labelled(card, path, structures, level or "PBE", negative, formula_column, value_column)
         if not quiet:
             report_table(table)
         return table.rows
 
     if cv is None and test is None:
         ready = _ready(oracle, model, level, target, chosen)
-        found = _stored(oracle, ready, model, read(data, ready.card.property))
+        found = _stored(oracle, ready, model, read(data, ready.card))
         method = f"stored weights {model or 'as shipped'} on {data}"
     else:
         if out is not None and force:
             shutil.rmtree(out / FOLDS, ignore_errors=True)
-        learnt, chosen = settle_property(oracle, target, chosen)
-        rows, held = read(data, learnt), read(test, learnt) if test else ()
+        new, chosen = settle(oracle, target, chosen)
+        rows, held = read(data, new), read(test, new) if test else ()
         keep = out and out / FOLDS
         settings = {"seed": seed, "validation_fraction": validation_fraction, "options": chosen, "keep": keep}
         found = _trained(oracle, rows, cv, held, settings, quiet)
@@ -114,17 +114,6 @@ def evaluate(
         print_json({"oracle": oracle, "method": method, "unit": found.unit, "figures": figures})
     else:
         print_records(figures, as_json=False, title=f"{oracle}, {method}, {found.unit}")
-
-
-def _needs(name: str, model: Path | None, options: dict[str, Any], afresh: bool) -> str | None:
-    """Return whether the oracle with these options or weights needs structures; None where its class says so."""
-    from aldesign.cards import read_card
-    from aldesign.fitting import new_oracle
-
-    if afresh:
-        return new_oracle(name, options).card.needs
-    found = read_card(model).get("needs") if model is not None else None
-    return found if isinstance(found, str) else None
 
 
 def _ready(name: str, model: Path | None, level: str | None, target: str | None, options: dict[str, Any]) -> Oracle:

@@ -18,6 +18,10 @@ CrystalFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="JSON lines of crystals, joined to the table by id.")
 ]
 Property = Annotated[str, typer.Option("--property", help="band_gap or formation_energy_per_atom.")]
+Target = Annotated[
+    str | None,
+    typer.Option("--property", help="band_gap or formation_energy_per_atom; default what the oracle predicts."),
+]
 Level = Annotated[
     str | None, typer.Option(metavar="NAME", help="Level of theory of rows that state none, e.g. experiment [PBE].")
 ]

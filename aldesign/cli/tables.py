@@ -10,11 +10,11 @@ from aldesign.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aldesign.records import Table
+    from aldesign.records import OracleCard, Table
 
 
-def settle_property(oracle: str, wanted: str | None, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the property that a new oracle is to learn, and its settings, which name it where it must be said.
+def settle(oracle: str, wanted: str | None, options: Mapping[str, Any]) -> tuple[OracleCard, dict[str, Any]]:
+    """Return the card of a new oracle, and its settings, which name the property where that must be said.
 
     Raises:
         InputError: The oracle does not learn, refuses a setting, or the property is unknown.
@@ -23,29 +23,24 @@ def settle_property(oracle: str, wanted: str | None, options: Mapping[str, Any])
     from aldesign.fitting import new_oracle
     from aldesign.tables.columns import quantity
 
-    usual = new_oracle(oracle, options).card.property
-    if wanted is None or wanted == usual:
+    usual = new_oracle(oracle, options).card
+    if wanted is None or wanted == usual.property:
         return usual, dict(options)
     quantity(wanted)
     chosen = {**options, "property": wanted}
-    new_oracle(oracle, chosen)
-    return wanted, chosen
+    return new_oracle(oracle, chosen).card, chosen
 
 
 def read_labelled(
-    oracle: str,
+    card: OracleCard,
     data: Path,
     structures: Path | None,
-    target: str,
     level: str,
     negative: Literal["reject", "clip", "keep"],
     formula_column: str | None,
     value_column: str | None,
-    needs: str | None = None,
 ) -> Table:
-    """Return the table, with every polymorph's crystal for an oracle that needs structures.
-
-    `needs` says whether it does, where that depends on its options; by default its class says so.
+    """Return the table of an oracle's property, with every polymorph's crystal for one that needs structures.
 
     Raises:
         InputError: The table is unusable, or the oracle needs crystals and there are none.
@@ -54,9 +49,9 @@ def read_labelled(
     from dataclasses import replace
 
     from aldesign.datasets.table import read_table
-    from aldesign.registry import oracle_class
 
-    if (needs or getattr(oracle_class(oracle), "needs", "formula")) != "structure":
+    target = card.property
+    if card.needs != "structure":
         return read_table(data, formula_column, value_column, level=level, negative=negative, target=target)
     if structures is None:
         beside = [data.parent / name for name in ("structures.jsonl.gz", "structures.jsonl")]
@@ -75,7 +70,7 @@ def read_labelled(
     rows = tuple(row for row in table.rows if row.crystal is not None)
     if not rows:
         raise InputError(
-            f"oracle {oracle!r} learns from crystals, and no row of {data} has one",
+            f"oracle {card.identity.name!r} learns from crystals, and no row of {data} has one",
             "give JSON lines of {id, lattice, species, frac} with the label, or --structures FILE",
         )
     missing = len(table.rows) - len(rows)

@@ -70,7 +70,7 @@ def train(
     from aldesign.cards import CARD
     from aldesign.cli.live import training_progress
     from aldesign.files import refuse_overwriting
-    from aldesign.fitting import CHECKPOINT, new_oracle, refuse_finished, train_oracle
+    from aldesign.fitting import CHECKPOINT, refuse_finished, train_oracle
 
     refuse_finished(out, force)
     for file in (data, structures):
@@ -81,14 +81,14 @@ def train(
     if oracle in GENERATIVE:
         metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
     else:
-        from aldesign.cli.tables import read_labelled, settle_property
+        from aldesign.cli.tables import read_labelled, settle
         from aldesign.learning.threads import pin_threads, prefer_device
 
         pin_threads(threads)
         prefer_device(device)
         wanted = parse_options(options) | ({"epochs": epochs} if epochs else {})
-        learnt, chosen = settle_property(oracle, target, wanted)
-        table = read_labelled(oracle, data, structures, learnt, level or "PBE", negative, formula_column, value_column)
+        new, chosen = settle(oracle, target, wanted)
+        table = read_labelled(new, data, structures, level or "PBE", negative, formula_column, value_column)
         if not quiet:
             report_table(table)
         with training_progress(quiet) as progress:
