@@ -17,25 +17,24 @@ import numpy as np
 from aldesign.errors import CheckpointError, InputError, OracleError
 from aldesign.records import Candidate, LabelledRow, OracleCard, Prediction
 from aldesign.registry import oracle_class
+from oracles.calibration import Calibration
 from oracles.common import (
-    SHIPPED,
     TRAINING_KEYS,
     Progress,
     TrainedOracle,
-    calibrate,
-    error_metrics,
     labels,
     rows_digest,
     training_level,
 )
+from oracles.levels import shipped_weights
 from oracles.meaning import seal, unseal
 from oracles.members import FOLDER, SHIPPED_MODEL, Member, agreement, parse
+from oracles.metrics import error_metrics
 from oracles.mixture import Mixture, learn_weights, mix
 from oracles.panel import Panel
 from oracles.settings import UNITS
 
 DEFAULT_MEMBERS = ("stoichiometry_graph", "dense", "random_forest")
-MEMBERS_SEAL = "card.members"
 
 
 class EnsembleOracle(TrainedOracle):
@@ -98,7 +97,7 @@ class EnsembleOracle(TrainedOracle):
             raise InputError(f"{cls.name} has no option {unknown[0]!r}", "allowed: members, level, property")
         members, level = options.get("members"), options.get("level")
         if members is None:
-            oracle = cls._stored(_shipped(level) if directory is None else Path(directory))
+            oracle = cls._stored(shipped_weights(cls.name, level) if directory is None else Path(directory))
         elif directory is not None:
             raise InputError(f"{cls.name} got members and the folder {directory}", "give one of them")
         else:
@@ -188,7 +187,7 @@ class EnsembleOracle(TrainedOracle):
 
     def _weigh(self, rows: Sequence[LabelledRow]) -> None:
         """Learn the weights, where none were given, and the scale of the std from rows not trained on."""
-        self.calibration, self.weights = (1.0, 0.0), _given_weights(self.members)
+        self.weights = _given_weights(self.members)
         panel, truth = self._ask_rows(rows), labels(rows)
         if self.members[0].weight is None:
             importance = np.full(len(truth), 1.0 / max(len(truth), 1))
@@ -198,9 +197,9 @@ class EnsembleOracle(TrainedOracle):
                 importance += open_ / open_.sum()
             self.weights = learn_weights(panel.values, truth, importance)
         found = mix(panel.values, panel.stds, self.weights)
-        complete = panel.complete & np.isfinite(found.std)
-        if complete.any():
-            self.calibration = calibrate(truth[complete], found.value[complete], found.std[complete])
+        kept = panel.complete & np.isfinite(found.std)
+        negative = self.property != "band_gap"
+        self.calibration = Calibration.fit(truth[kept], found.value[kept], found.std[kept], negative=negative)
 
     def predict(self, candidates: Sequence[Candidate]) -> list[Prediction]:
         """Return one prediction per candidate, in order; an error only where no member has an answer."""
@@ -208,7 +207,9 @@ class EnsembleOracle(TrainedOracle):
         started = time.monotonic()
         panel = Panel.ask(self.members, candidates)
         found = mix(panel.values, panel.stds, self.weights)
-        numbers = zip(self._physical(found.value).tolist(), self._widened(found).tolist(), panel.domain(), strict=True)
+        numbers = zip(
+            self.calibration.answer(found.value).tolist(), self._std(found).tolist(), panel.domain(), strict=True
+        )
         card, share = self.card, (time.monotonic() - started) / max(len(candidates), 1)
         answers = []
         for i, (value, std, inside) in enumerate(numbers):
@@ -230,8 +231,8 @@ class EnsembleOracle(TrainedOracle):
         found = mix(panel.values, panel.stds, self.weights)
         for i in np.flatnonzero(~np.isfinite(found.value)).tolist():
             raise OracleError(f"{rows[i].formula} (line {rows[i].line}) could not be predicted: {panel.reason(i)}")
-        std = self._widened(found)
-        metrics = error_metrics(truth, self._physical(found.value), std if np.isfinite(std).all() else None)
+        std = self._std(found)
+        metrics = error_metrics(truth, self.calibration.answer(found.value), std if np.isfinite(std).all() else None)
         each = {}
         for number, (kind, value, sigma) in enumerate(zip(panel.kinds, panel.values, panel.stds, strict=True), start=1):
             answered = np.isfinite(value)
@@ -255,9 +256,8 @@ class EnsembleOracle(TrainedOracle):
 
         self._require_fitted()
         entries = [member.store(directory, i, w) for i, (member, w) in enumerate(self._weighted())]
-        text = json.dumps(entries, sort_keys=True).encode()
         unit = UNITS[self.property]
-        card = {
+        card: dict[str, Any] = {
             "class": type(self).__name__,
             "version": self.version,
             "property": self.property,
@@ -265,16 +265,11 @@ class EnsembleOracle(TrainedOracle):
             "level": self.level,
             "needs": self.card.needs,
             "description": self.card.description,
-            "members": entries,
-            "calibration": list(self.calibration),
+            "config": {"members": entries},
             **self.training,
         }
-        tensors: dict[str, np.ndarray] = {
-            MEMBERS_SEAL: np.frombuffer(text, dtype=np.uint8).copy(),
-            "calibration": np.array(self.calibration, dtype=np.float64),
-            **seal(self.property, unit, self.level),
-        }
-        save_weights(directory, tensors, card)
+        sealed = seal(self.property, unit, self.level, card["config"])
+        save_weights(directory, {**self.calibration.arrays(), **sealed}, card)
         self._digest = digest(directory)
         kept = {f"{i}_{member.kind}" for i, member in enumerate(self.members) if "files" in entries[i]}
         for path in directory.glob(f"{FOLDER}/*"):
@@ -289,14 +284,11 @@ class EnsembleOracle(TrainedOracle):
         tensors, card = load_weights(folder, expect_class=cls.__name__)
         arrays = unseal(str(folder), card, {name: tensor.numpy() for name, tensor in tensors.items()})
         try:
-            entries = json.loads(arrays[MEMBERS_SEAL].tobytes())
-            calibration = arrays["calibration"].tolist()
-            if entries != card["members"] or calibration != card["calibration"]:
-                raise CheckpointError(f"the card in {folder} lists other members than its weights", "restore the card")
+            entries = card["config"]["members"]
             oracle = cls(card["property"], members=[entry["kind"] for entry in entries])
             oracle.members = [Member.stored(folder, i, entry) for i, entry in enumerate(entries)]
             oracle.weights = np.array([entry["weight"] for entry in entries], dtype=np.float64)
-            oracle.calibration = (float(calibration[0]), float(calibration[1]))
+            oracle.calibration = Calibration.from_arrays(arrays)
             oracle.training = {key: card[key] for key in TRAINING_KEYS if key in card}
         except InputError:
             raise
@@ -313,11 +305,12 @@ class EnsembleOracle(TrainedOracle):
     def _ask_rows(self, rows: Sequence[LabelledRow]) -> Panel:
         return Panel.ask(self.members, [Candidate(row.formula, crystal=row.crystal) for row in rows])
 
-    def _widened(self, found: Mixture) -> np.ndarray:
-        """Return calibrated standard deviations, larger where members did not answer."""
-        scale, floor = self.calibration
-        widened: np.ndarray = (scale * found.std + floor) / np.sqrt(np.maximum(found.share, 1e-12))
-        return np.where(np.isclose(found.share, 1.0), scale * found.std + floor, widened)
+    def _std(self, found: Mixture) -> np.ndarray:
+        """Return calibrated standard deviations (n,), larger where members did not answer; NaN where none is known."""
+        known = np.isfinite(found.std)
+        std = np.full(len(known), np.nan)
+        std[known] = self.calibration.std(found.value[known], found.std[known]) / np.sqrt(found.share[known])
+        return std
 
     def _weighted(self) -> list[tuple[Member, float]]:
         return list(zip(self.members, self.weights.tolist(), strict=True))
@@ -340,8 +333,3 @@ def _given_weights(members: Sequence[Member]) -> np.ndarray:
     given = np.array([1.0 if member.weight is None else member.weight for member in members])
     weights: np.ndarray = given / given.sum()
     return weights
-
-
-def _shipped(level: str | None) -> Path:
-    folder = SHIPPED / EnsembleOracle.name
-    return folder if level in (None, "PBE") else folder / str(level)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,7 @@ from aldesign.errors import CheckpointError, InputError
 from aldesign.protocols import Oracle, TrainableOracle
 from aldesign.records import LabelledRow, OracleCard
 from aldesign.registry import load_oracle, oracle_class
-from oracles.common import Progress, TrainedOracle
+from oracles.common import Progress
 
 SHIPPED_MODEL = "shipped"
 FOLDER = "members"
@@ -99,7 +100,6 @@ class Member:
         return {
             "kind": self.kind,
             "digest": identity.digest,
-            "state": state(self.ready),
             "options": options if self.model is not None or not self.learns else {},
             "weight": weight,
         }
@@ -124,7 +124,7 @@ class Member:
         entry = {**self.entry(weight), **kept}
         if entry.get("model") != SHIPPED_MODEL:
             entry["files"] = {
-                path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                path.relative_to(folder).as_posix(): _content(path)
                 for path in sorted(folder.rglob("*"))
                 if path.is_file()
             }
@@ -141,7 +141,7 @@ class Member:
         kind, options = str(entry["kind"]), dict(entry["options"])
         for name, digest in entry.get("files", {}).items():
             path = directory / FOLDER / f"{number}_{kind}" / name
-            if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            if not path.is_file() or _content(path) != digest:
                 how = "was changed" if path.is_file() else "is missing"
                 raise CheckpointError(f"{path} {how} since the ensemble was saved", _REFIT)
         model = entry.get("model")
@@ -149,28 +149,19 @@ class Member:
             options["path"] = str(directory / entry["path"])
         if model not in (None, SHIPPED_MODEL):
             model = str(directory / model)
-        member = cls(kind, model, float(entry["weight"]), options)
+        member = cls(kind, model, None, options)
         member.load()
-        now = member.entry(float(entry["weight"]))
-        for key in ("digest", "state"):
-            if now[key] != entry[key]:
-                raise CheckpointError(
-                    f"member {number + 1} of the ensemble in {directory}, {kind!r}, is not the one that it was fitted "
-                    f"with: its {key} is {now[key] or 'none'}, not {entry[key] or 'none'}",
-                    _REFIT,
-                )
+        now = member.ready.card.identity.digest
+        if now != entry["digest"]:
+            raise CheckpointError(
+                f"member {number + 1} of the ensemble in {directory}, {kind!r}, is not the one that it was fitted "
+                f"with: its digest is {now or 'none'}, not {entry['digest'] or 'none'}",
+                _REFIT,
+            )
         return member
 
 
 _REFIT = "restore the member, or fit the ensemble again"
-
-
-def state(oracle: Oracle) -> str:
-    """Return 16 digits that name what decides an oracle's answers beside its weights; empty where nothing tells."""
-    if not isinstance(oracle, TrainedOracle):
-        return ""
-    fixed = [oracle.version, oracle.property, oracle.level, oracle.config, oracle.calibration]
-    return hashlib.sha256(json.dumps(fixed, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def parse(given: object) -> list[Member]:
@@ -235,6 +226,15 @@ def _meaning(card: OracleCard) -> tuple[str, str, str]:
 
 def _words(meaning: tuple[str, str, str]) -> str:
     return f"{meaning[0]} in {meaning[1]} at level {meaning[2]}"
+
+
+def _content(path: Path) -> str:
+    """Return the SHA-256 of a file; of a JSON file, that of what it says, whatever the order of its keys."""
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        with suppress(ValueError):  # a damaged one is no longer what it was
+            content = json.dumps(json.loads(content), sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _copy(source: Path, target: Path) -> None:

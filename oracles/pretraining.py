@@ -2,6 +2,7 @@
 
 Run ``python -m oracles.pretraining NAME DATA OUT [--checkpoint DIR] [--set KEY=VALUE]...`` with NAME an oracle that
 needs the formula alone and DATA a folder that holds ``labels.csv.gz``. An interrupted run goes on when started again.
+``ensemble`` comes last: it weighs the shipped weights of its members, which must have been made by this command.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from aldesign.learning.threads import pin_threads
 from aldesign.records import LabelledRow
 from aldesign.registry import oracle_class
 from oracles.common import CompositionOracle, Progress, rows_digest
+from oracles.ensemble import DEFAULT_MEMBERS, EnsembleOracle
+from oracles.members import SHIPPED_MODEL
 from oracles.networks import NetworkOracle
 
 SPLIT_SEED = 20261120
@@ -72,7 +75,7 @@ def pretrain(
     checkpoint: Path | None = None,
     progress: Progress | None = None,
     **config: Any,
-) -> CompositionOracle:
+) -> CompositionOracle | EnsembleOracle:
     """Train the composition oracle `name` on ground states, save it to `out`, and return it.
 
     Args:
@@ -82,17 +85,21 @@ def pretrain(
         seed: Of the weights and the batches; the split has its own.
         checkpoint: Folder to go on from after an interruption.
         progress: Takes lines of text.
-        config: Settings of the oracle.
+        config: Settings of the oracle; the members of an ensemble are by default the shipped ones.
 
     """
     pin_threads(1)
     kind = oracle_class(name)
-    if not (isinstance(kind, type) and issubclass(kind, CompositionOracle)):
+    if not (isinstance(kind, type) and issubclass(kind, CompositionOracle | EnsembleOracle)):
         raise SystemExit(f"{name} does not learn from formulas alone")
+    if issubclass(kind, EnsembleOracle):
+        config = {"members": [{"kind": member, "model": SHIPPED_MODEL} for member in DEFAULT_MEMBERS], **config}
     oracle = kind(**config)
     train, validation, test = split_rows(data, oracle.property)
     oracle.fit(train, validation, seed=seed, checkpoint=checkpoint, progress=progress)
     describe(oracle, [*train, *validation, *test], len(test))
+    if isinstance(oracle, EnsembleOracle):
+        require_same_rows(oracle)
     oracle.evaluate(test, "test")
     if isinstance(oracle, NetworkOracle):
         oracle.evaluate_members(test)
@@ -102,7 +109,16 @@ def pretrain(
     return oracle
 
 
-def describe(oracle: CompositionOracle, rows: list[LabelledRow], test: int) -> None:
+def require_same_rows(ensemble: EnsembleOracle) -> None:
+    """Raise SystemExit where a member learned from other rows, and so may know those that weigh it."""
+    digest = ensemble.training["data"]["digest"]
+    for member in ensemble.members:
+        found = member.ready.card.training.get("data", {}).get("digest")
+        if found != digest:
+            raise SystemExit(f"{member.kind} was trained on the rows {found}, not on {digest}: train it again")
+
+
+def describe(oracle: CompositionOracle | EnsembleOracle, rows: list[LabelledRow], test: int) -> None:
     """Write into the card where all `rows` come from, how they were split, and what the training took."""
     rule = f"numpy default_rng({SPLIT_SEED}).permutation of the sorted formulas, 80/10/10"
     oracle.describe(
