@@ -140,13 +140,14 @@ class NetworkOracle(CompositionOracle):
         kept = tuple(_single(t).to(where) for t in self._tensors(held))
         labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
         blob = json.dumps(self._settings(), sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
-        fingerprint = hashlib.sha256(blob).hexdigest()
         self.members, seconds = [], 0.0
         for number in range(int(self.config["members"])):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(torch_seed(seed, number, f"{self.name} weights"))
                 network = self._module()
                 self._begin(network, number)
+                start = b"".join(t.detach().numpy().tobytes() for t in network.state_dict().values())
+                fingerprint = hashlib.sha256(blob + start).hexdigest()
                 network.to(where)
 
             def loss(rows: np.ndarray, network: nn.Module = network) -> Tensor:

@@ -18,6 +18,8 @@ from oracles.features.magpie import descriptor
 from oracles.networks import NetworkOracle, location_scale_loss
 from oracles.stoichiometry_network import GAP, LOCATION, METAL, StoichiometryNetwork
 
+NOTHING = "nothing"
+SIZES = ("width", "layers", "heads", "hidden", "head")
 BLENDS = np.linspace(0.0, 1.0, 21)
 
 
@@ -31,8 +33,9 @@ class StoichiometryGraphOracle(NetworkOracle):
 
     Settings beside those of `NetworkOracle`: ``width`` of a node, ``layers``, ``heads``, ``hidden`` width of a
     node's dense layers, ``head`` width of the output network, ``dropout``, and ``start``: whose weights the training
-    starts from, the name of a shipped oracle of this kind or a folder; by default random ones. With another property
-    than its own, the last layer starts afresh.
+    starts from, the name of a shipped oracle of this kind, a folder, or ``nothing`` for random ones. By default, PBE
+    gaps start from the shipped formation energies, gaps of other levels from the shipped PBE gaps, if of the same
+    sizes. Where the property changes, the last layer starts afresh.
     """
 
     name = "stoichiometry_graph"
@@ -47,15 +50,16 @@ class StoichiometryGraphOracle(NetworkOracle):
         "hidden": 256,
         "head": 256,
         "dropout": 0.05,
-        "start": None,
+        "start": "auto",
     }
 
     _origin: StoichiometryGraphOracle | None = None  # the oracle that training starts from
 
     def _prepare(self, inputs: Compositions) -> dict[str, np.ndarray]:
         self._origin = None
-        if self.config["start"] is not None:
-            self._origin = origin = start_from(str(self.config["start"]))
+        self.config["start"] = start = self._start()
+        if start != NOTHING:
+            self._origin = origin = start_from(start)
             kept = {"mean", "scale"} | ({"target"} if origin.property == self.property else set())
             return {**{key: origin.scaling[key] for key in kept}, "blend": np.array([0.5])}
         features = descriptor(inputs)
@@ -65,6 +69,19 @@ class StoichiometryGraphOracle(NetworkOracle):
             "scale": np.where(scale > 1e-9, scale, 1.0).astype(np.float32),
             "blend": np.array([0.5]),
         }
+
+    def _start(self) -> str:
+        """Return what the training starts from, where that is left open: the nearest shipped weights that fit."""
+        given = str(self.config["start"])
+        if given != "auto":
+            return given
+        if self.property != "band_gap":
+            return NOTHING
+        nearest = FormationEnergyGraphOracle if self.level == "PBE" else StoichiometryGraphOracle
+        if not (SHIPPED / nearest.name / "card.json").exists():
+            return NOTHING
+        theirs = nearest.load().config
+        return nearest.name if all(theirs[key] == self.config[key] for key in SIZES) else NOTHING
 
     def _begin(self, network: nn.Module, number: int) -> None:
         origin = self._origin
@@ -82,7 +99,8 @@ class StoichiometryGraphOracle(NetworkOracle):
             ) from error
 
     def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "origin": self._origin.card.identity.digest if self._origin else None}
+        # what the training starts from is told by the weights themselves
+        return {key: value for key, value in super()._settings().items() if key != "start"}
 
     def _tensors(self, inputs: Compositions) -> tuple[Tensor, ...]:
         mean, scale = (self.scaling[k].astype(np.float64) for k in ("mean", "scale"))
@@ -91,8 +109,7 @@ class StoichiometryGraphOracle(NetworkOracle):
         return numbers, torch.from_numpy(inputs.amounts), torch.from_numpy(whole)
 
     def _module(self) -> nn.Module:
-        names = ("width", "layers", "heads", "hidden", "head")
-        sizes = {name: int(self.config[name]) for name in names}
+        sizes = {name: int(self.config[name]) for name in SIZES}
         return StoichiometryNetwork(len(self.scaling["mean"]), **sizes, dropout=float(self.config["dropout"]))
 
     def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
