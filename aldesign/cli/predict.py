@@ -36,6 +36,9 @@ def predict(
         typer.Option("--input", metavar="FILE", help="CSV, text, JSON (lines) with crystals, CIFs; repeatable."),
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV, or JSON where it ends in .json.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="Level of theory, e.g. experiment; default the oracle's own.")
+    ] = None,
     formula_column: FormulaColumn = None,
     options: LoadOptions = None,
     as_json: Json = False,
@@ -58,7 +61,8 @@ def predict(
     from aldesign.registry import load_oracle
 
     refuse_overwriting(output, *files)
-    loaded = load_oracle(oracle, model, **parse_options(options))
+    settings = parse_options(options) | ({} if level is None else {"level": level})
+    loaded = load_oracle(oracle, model, **settings)
     rows, header = _rows(loaded, texts, files, formula_column)
     _deliver(rows, header, output, as_json)
 

@@ -3,18 +3,20 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from aldesign.errors import CheckpointError, InputError
+from aldesign.learning.checkpoint import load_weights, save_weights
 from aldesign.records import Candidate, LabelledRow
 from aldesign.registry import load_oracle
 from oracles.common import SHIPPED
 from oracles.crystal_graph import CrystalGraphOracle
 from oracles.dense import DenseOracle
+from oracles.meaning import seal
 from oracles.random_forest import RandomForestOracle
 from oracles.stoichiometry_graph import StoichiometryGraphOracle
 
+ASKED = [Candidate(f) for f in ("NaCl", "GaAs", "TiO2")]
 TRAINABLE = (RandomForestOracle, DenseOracle, StoichiometryGraphOracle, CrystalGraphOracle)
 
 
@@ -38,7 +40,6 @@ TRAINABLE = (RandomForestOracle, DenseOracle, StoichiometryGraphOracle, CrystalG
         (DenseOracle, "learning_rate", -1e-3, "a number above 0"),
         (StoichiometryGraphOracle, "heads", 0, "a whole number from 1"),
         (CrystalGraphOracle, "cutoff", 5000, "a number from 1 to 20"),
-        (CrystalGraphOracle, "targets", "band_gap", "a list of band_gap, formation_energy_per_atom"),
     ],
 )
 def test_a_bad_setting_is_named(oracle, name, value, allowed):
@@ -81,17 +82,49 @@ def edited(folder, out, **changes):
 )
 @pytest.mark.parametrize("source", ["trained", "shipped"])
 def test_an_edited_card_is_refused(forest, tmp_path, field, value, source):
-    folder = forest if source == "trained" else SHIPPED / "stoichiometry_graph"
-    kind = RandomForestOracle if source == "trained" else StoichiometryGraphOracle
+    folder = forest if source == "trained" else SHIPPED / "dense"
+    kind = RandomForestOracle if source == "trained" else DenseOracle
     other = edited(folder, tmp_path / "copy", **{field: value})
     with pytest.raises(CheckpointError, match=f"says {field} {value!r}, its weights"):
         kind.load(other)
 
 
-def test_a_setting_edited_in_the_card_is_a_checkpoint_error(forest, tmp_path):
-    other = edited(forest, tmp_path / "copy", config={"trees": "many"})
-    with pytest.raises(CheckpointError, match="trees='many'"):
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"trees": "many"}, "the setting max_features None, its weights were trained for 0.5"),
+        ({"trees": 3}, "the setting max_features None"),
+        (None, "config None"),
+        ([], "config \\[\\]"),
+    ],
+)
+def test_other_settings_in_the_card_are_refused(forest, tmp_path, config, said):
+    with pytest.raises(CheckpointError, match=f"says {said}"):
+        RandomForestOracle.load(edited(forest, tmp_path / "copy", config=config))
+
+
+@pytest.mark.parametrize(("name", "value"), [("trees", 3), ("trees", "many"), ("depth", 4)])
+def test_one_setting_edited_in_the_card_is_refused(forest, tmp_path, name, value):
+    config = json.loads((forest / "card.json").read_text(encoding="utf-8"))["config"]
+    other = edited(forest, tmp_path / "copy", config={**config, name: value})
+    with pytest.raises(CheckpointError, match=f"says the setting {name} {value!r}, its weights were trained for"):
         RandomForestOracle.load(other)
+
+
+def test_facts_of_the_training_may_be_added_to_a_card(forest, tmp_path):
+    other = edited(forest, tmp_path / "copy", licence="CC0")
+    assert RandomForestOracle.load(other).card.training["licence"] == "CC0"
+
+
+def test_weights_from_before_settings_were_sealed_are_read(forest, tmp_path):
+    """They hold no settings in the seal, and the calibration as a line in the card."""
+    tensors, card = load_weights(forest)
+    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(("calibration.", "card."))}
+    save_weights(tmp_path, {**arrays, **seal("band_gap", "eV", "PBE")}, {**card, "calibration": [2.0, 0.1]})
+    old, new = RandomForestOracle.load(tmp_path), RandomForestOracle.load(forest)
+    for a, b in zip(old.predict(ASKED), new.predict(ASKED), strict=True):
+        assert a.value == b.value
+        assert a.std == pytest.approx(2.0 * b.std + 0.1, rel=3e-3)
 
 
 def test_other_meanings_come_back_from_storage(tmp_path):
@@ -102,9 +135,7 @@ def test_other_meanings_come_back_from_storage(tmp_path):
 
 
 def test_shipped_weights_answer_as_before_they_were_stored_again(tmp_path):
-    shipped = load_oracle("stoichiometry_graph")
-    again = load_oracle("stoichiometry_graph")
-    again.save(tmp_path)
-    asked = [Candidate(f) for f in ("NaCl", "GaAs", "TiO2")]
-    first, second = ([a.value for a in o.predict(asked)] for o in (shipped, StoichiometryGraphOracle.load(tmp_path)))
-    np.testing.assert_array_equal(first, second)
+    shipped = load_oracle("dense")
+    load_oracle("dense").save(tmp_path)
+    first, second = ([(a.value, a.std) for a in o.predict(ASKED)] for o in (shipped, DenseOracle.load(tmp_path)))
+    assert first == second
