@@ -21,6 +21,7 @@ from oracles.levels import SHIPPED as SHIPPED
 from oracles.levels import shipped_levels, shipped_weights
 from oracles.meaning import seal, unseal
 from oracles.metrics import error_metrics as error_metrics
+from oracles.rows import disjoint
 from oracles.settings import UNITS, checked
 
 CHUNK = 20_000
@@ -268,6 +269,9 @@ class CompositionOracle(TrainedOracle):
     ) -> Self:
         """Learn from `train`; stop early and calibrate the std on `validation`; return self.
 
+        A formula with several labels counts once, with their mean, and never in both parts; what was merged is told
+        through `progress` and in the card.
+
         Raises:
             InputError: There are no rows, they mix levels of theory, or a formula is unreadable.
 
@@ -276,6 +280,10 @@ class CompositionOracle(TrainedOracle):
         self.level = training_level([*train, *validation])
         if not train:
             raise InputError(f"{self.name} was given no rows to train on", "give at least one")
+        given = [*train, *validation]
+        train, validation, merged = disjoint(train, validation)
+        if merged and progress:
+            progress(merged)
         inputs = compositions([row.formula for row in train])
         held = compositions([row.formula for row in validation]) if validation else inputs[:0]
         self.domain = CompositionDomain.fit(inputs)
@@ -284,7 +292,7 @@ class CompositionOracle(TrainedOracle):
         self._digest = ""
         self.recalibrate(validation)
         self.training = {
-            "data": {"rows": len(train) + len(validation), "digest": rows_digest([*train, *validation])},
+            "data": {"rows": len(given), "digest": rows_digest(given), **({"merged": merged} if merged else {})},
             "split": {"train": len(train), "validation": len(validation), "seed": seed},
             "training_seconds": round(seconds or time.monotonic() - started, 1),
         }
