@@ -34,6 +34,7 @@ from oracles.mixture import Mixture, learn_weights, mix
 from oracles.panel import Panel
 from oracles.settings import UNITS
 
+LEAST_SHARE = 0.04  # of the weights; were less to answer, the std is as for this: five times as large
 DEFAULT_MEMBERS = ("stoichiometry_graph", "dense", "random_forest")
 
 
@@ -44,10 +45,10 @@ class EnsembleOracle(TrainedOracle):
     the standard deviation is then calibrated where the ensemble was fitted.
 
     A member that cannot answer for a candidate (it needs a crystal and there is none, it lacks the formula) leaves
-    it to the others: their weights are scaled to sum one, the variance is divided by the share of the weights that
-    answered, and ``in_domain`` is False. An answer is in the domain when every member answered, none says that it
-    was asked beyond its data, and at least one says that it was not. Only a candidate for which no member has an
-    answer gets an error.
+    it to the others: their weights are scaled to sum one, the std is divided by the root of the share of the weights
+    that answered (but not more than fivefold), and ``in_domain`` is False. An answer is in the domain when every
+    member answered, none says that it was asked beyond its data, and at least one says that it was not. Only a
+    candidate for which no member has an answer gets an error.
 
     Setting: ``members``, a list of oracles, each a name or a mapping with ``kind`` (the name), ``model`` (a folder
     of weights, or ``shipped``), ``weight`` (for all members, or for none: then weights are learned, or equal where
@@ -159,7 +160,7 @@ class EnsembleOracle(TrainedOracle):
             kinds.append(member.kind)
         agreement(self.members)
         self.fitted, self._digest = True, ""
-        self._weigh(validation)
+        self.recalibrate(validation)
         rows = [*train, *validation]
         self.training = {
             "data": {"rows": len(rows), "digest": rows_digest(rows)},
@@ -185,9 +186,12 @@ class EnsembleOracle(TrainedOracle):
                     "give it options or a model that agree, or leave it out",
                 )
 
-    def _weigh(self, rows: Sequence[LabelledRow]) -> None:
-        """Learn the weights, where none were given, and the scale of the std from rows not trained on."""
-        self.weights = _given_weights(self.members)
+    def recalibrate(self, rows: Sequence[LabelledRow]) -> None:
+        """Learn the weights, where none were given, and fit the std, on rows that no member was trained on.
+
+        With too few rows the weights are equal, and the std is that of the mixture.
+        """
+        self.weights, self._digest = _given_weights(self.members), ""
         panel, truth = self._ask_rows(rows), labels(rows)
         if self.members[0].weight is None:
             importance = np.full(len(truth), 1.0 / max(len(truth), 1))
@@ -309,7 +313,8 @@ class EnsembleOracle(TrainedOracle):
         """Return calibrated standard deviations (n,), larger where members did not answer; NaN where none is known."""
         known = np.isfinite(found.std)
         std = np.full(len(known), np.nan)
-        std[known] = self.calibration.std(found.value[known], found.std[known]) / np.sqrt(found.share[known])
+        std[known] = self.calibration.std(found.value[known], found.std[known])
+        std[known] /= np.sqrt(np.maximum(found.share[known], LEAST_SHARE))
         return std
 
     def _weighted(self) -> list[tuple[Member, float]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST_ROWS = 10  # for each member; with fewer, all count the same
-PRIOR_ROWS = 50  # how many rows equal weights are worth against those that the rows suggest
+PRIOR_ROWS = 50  # how many rows weights by the members' own errors are worth against the best weights
 SMOOTHING = 1e-3  # of the absolute error near zero, in units of the labels' mean deviation
 
 
@@ -54,9 +54,10 @@ def mix(values: np.ndarray, stds: np.ndarray, weights: np.ndarray) -> Mixture:
 def learn_weights(values: np.ndarray, truth: np.ndarray, importance: np.ndarray | None = None) -> np.ndarray:
     """Return weights (m,), positive and of sum 1, with which the members' mean misses the truth least.
 
-    The mean absolute error is minimised over non-negative weights (a convex problem), and the result is drawn
-    towards equal weights as if those had `PRIOR_ROWS` rows to speak for them. Fewer than `LEAST_ROWS` rows for each
-    member give equal weights.
+    The mean absolute error is minimised over non-negative weights (a convex problem). The result is drawn towards
+    weights inversely proportional to the square of each member's own mean absolute error, which few rows are enough
+    for, as if those had `PRIOR_ROWS` rows to speak for them. Fewer than `LEAST_ROWS` rows for each member give equal
+    weights.
 
     Args:
         values: Answers on rows that were not trained on, shape (m, n); rows with a NaN are left out.
@@ -90,10 +91,12 @@ def learn_weights(values: np.ndarray, truth: np.ndarray, importance: np.ndarray 
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda _: np.ones(m)},
         options={"maxiter": 500, "ftol": 1e-10},
     )
-    best = np.maximum(found.x, 0.0)
-    if not np.isfinite(best).all() or cost(best / best.sum())[0] > cost(equal)[0]:
-        return equal
-    drawn: np.ndarray = (len(y) * best / best.sum() + PRIOR_ROWS * equal) / (len(y) + PRIOR_ROWS)
+    each = np.array([cost(weights)[0] for weights in np.eye(m)])
+    prior: np.ndarray = each**-2.0 / (each**-2.0).sum()
+    best = np.maximum(found.x, 0.0) / max(float(np.maximum(found.x, 0.0).sum()), 1e-12)
+    if not np.isfinite(best).all() or cost(best)[0] > cost(prior)[0]:
+        return prior
+    drawn: np.ndarray = (len(y) * best + PRIOR_ROWS * prior) / (len(y) + PRIOR_ROWS)
     return drawn
 
 

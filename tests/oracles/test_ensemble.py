@@ -97,9 +97,17 @@ def test_few_rows_weigh_all_the_same():
     np.testing.assert_array_equal(learn_weights(values, truth), [0.5, 0.5])
     some = np.concatenate([values, np.full((2, 30), np.nan)], axis=1)
     np.testing.assert_array_equal(learn_weights(some, np.zeros(49)), [0.5, 0.5])
-    more = learn_weights(np.tile(values, 3), np.tile(truth, 3))
-    assert 0.5 < more[0] < 0.9
     assert learn_weights(values[:1], truth).tolist() == [1.0]
+
+
+def test_few_rows_do_not_make_one_member_right():
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(30):
+        truth = rng.normal(0, 3, 30)
+        found.append(learn_weights(truth + rng.normal(0, [[1.0], [1.0], [8.0]], (3, 30)), truth))
+    assert np.max(found) < 0.85  # two equal members: whatever the rows say, both count
+    assert np.mean(found, axis=0)[2] < 0.03
 
 
 # Ready members
@@ -137,6 +145,11 @@ def test_an_absent_crystal_costs_certainty_and_not_the_answer(flat):
     assert without.value == 2.0
     assert without.std == pytest.approx(0.4 / np.sqrt(0.25))
     assert without.in_domain is False
+
+
+def test_the_std_is_at_most_five_times_as_large(flat):
+    members = [member(known=["NaCl"], weight=1e6), member(std=0.2, weight=1)]
+    assert load_oracle("ensemble", members=members).predict([Candidate("MgO")])[0].std == pytest.approx(1.0)
 
 
 def test_a_formula_that_one_member_lacks(flat):
