@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from aldesign.cli.output import note
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 _STEP = re.compile(r"(?:([A-Za-z]+) )?(\d+)(?:/| of )(\d+)(?: ([A-Za-z]+))?")
 _OUTER = "fold"
@@ -119,45 +119,44 @@ def training_progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     if not sys.stderr.isatty():
         yield _plain(Clock())
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", style="cyan"),
-        TextColumn("{task.fields[rest]}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as drawn:
-        yield _Live(drawn, Clock())
+    console = Console(stderr=True)
+    columns = (TextColumn("[bold]{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    bar = Progress(*columns, console=console)
+    # The figures have a line of their own: beside the bar they would not fit into a narrow terminal.
+    below = Progress(TextColumn("  {task.description}", markup=False), console=console)
+    with Live(Group(bar, below), console=console):
+        yield _Live(bar, below, Clock())
 
 
 def _plain(clock: Clock) -> Callable[[str], None]:
     def tell(line: str) -> None:
         found, _ = clock.take(line)
         left = clock.seconds_left if found else None
-        note(line if not left else f"{line}  at most {spoken(left)} left")
+        note(f"{line}  at most {spoken(left)} left" if left and left >= 1 else line)
 
     return tell
 
 
 class _Live:
-    def __init__(self, drawn: Progress, clock: Clock) -> None:
-        self._drawn, self._clock = drawn, clock
-        self._bar: TaskID = drawn.add_task("learning", total=1.0, left="", rest="")
+    """Draws a bar, and below it the figures of the last step and the time."""
+
+    def __init__(self, bar: Progress, below: Progress, clock: Clock) -> None:
+        self._bar, self._below, self._clock = bar, below, clock
+        self._task = bar.add_task("learning", total=1.0)
+        self._figures = below.add_task("")
+        self._started = time.monotonic()
 
     def __call__(self, line: str) -> None:
+        """Show a line of an oracle."""
         found, rest = self._clock.take(line)
         if not found:
-            self._drawn.console.print(line, markup=False, highlight=False)
+            self._bar.console.print(line, markup=False, highlight=False)
             return
-        left = self._clock.seconds_left
-        self._drawn.update(
-            self._bar,
-            description=", ".join(map(str, found)),
-            completed=self._clock.share,
-            left="" if not left else f"≤ {spoken(left)} left",
-            rest=rest,
-        )
+        spent, left = spoken(time.monotonic() - self._started), self._clock.seconds_left
+        times = f"{spent} so far, at most {spoken(left)} left" if left and left >= 1 else f"{spent} so far"
+        self._below.update(self._figures, description=f"{rest}; {times}" if rest else times)
+        self._bar.update(self._task, description=", ".join(map(str, found)), completed=self._clock.share)

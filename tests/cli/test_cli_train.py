@@ -44,6 +44,67 @@ def test_train_then_predict(table: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert run(["predict", "--oracle", "dense", "--model", str(out), "NaF"]) == 2
 
 
+def test_the_card_of_own_weights_is_complete(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weights"
+    facts = ("--origin", "our lab, UV-vis", "--licence", "CC BY 4.0", "--level", "experiment", "--test-fraction", "0.2")
+    assert run(forest("train", table, "--out", str(out), *facts, "-q")) == 0
+    card = json.loads((out / "card.json").read_text())
+    assert (card["origin"], card["licence"], card["level"]) == ("our lab, UV-vis", "CC BY 4.0", "experiment")
+    assert card["data"]["rows"] == 36 - card["split"]["test"]
+    assert card["data"]["refused"] == 1
+    assert len(card["data"]["digest"]) == 16
+    assert card["split"]["by"] == "formula"
+    assert card["metrics"]["test"]["count"] == card["split"]["test"] == 7
+    assert {"mae", "rmse", "r2", "coverage_68", "coverage_95", "miscalibration_area"} <= card["metrics"]["test"].keys()
+    assert card["training_seconds"] > 0
+    assert card["peak_memory_gib"] > 0
+    assert card["software"]["aldesign"]
+    from aldesign.registry import load_oracle
+
+    told = load_oracle("random_forest", out).card.training
+    assert {key: card[key] for key in told} == told
+    assert {"data", "split", "metrics", "origin", "licence", "software", "peak_memory_gib"} <= told.keys()
+
+
+def test_own_weights_know_what_they_learnt_from(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "weights"
+    assert run(forest("train", table, "--out", str(out), "--test-fraction", "0.3", "-q")) == 0
+    test = json.loads((out / "card.json").read_text())["split"]["test"]
+    capsys.readouterr()
+    arguments = ["evaluate", "--oracle", "random_forest", "--model", str(out), "--data", str(table), "--json"]
+    assert run(arguments) == 0
+    shown = capsys.readouterr()
+    assert f"{36 - test} of 36 rows are of formulas that these weights learnt from" in shown.err
+    found = {figure["group"]: figure for figure in json.loads(shown.out)["figures"]}
+    assert found["not learnt from"]["rows"] == test
+    assert found["not learnt from"]["mae"] > found["learnt from"]["mae"]
+    assert found["not learnt from"]["mae"] == json.loads((out / "card.json").read_text())["metrics"]["test"]["mae"]
+
+
+def test_a_device_that_is_not_there_is_bad_input(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    wrong = "cuda:99" if torch.cuda.is_available() else "cuda"
+    assert run(forest("train", table, "--out", str(tmp_path / "x"), "--device", wrong)) == 2
+    assert f"device '{wrong}' cannot be used" in capsys.readouterr().err
+    assert run(forest("train", table, "--out", str(tmp_path / "x"), "--device", "cpu", "-q")) == 0
+
+
+def test_polymorphs_and_levels_of_a_table(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = table.read_text().replace("formula,gap\n", "formula,gap,level\n").replace("MgO,-3\n", "")
+    lines = [f"{line},PBE" if i else line for i, line in enumerate(text.splitlines())]
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("\n".join([*lines, "NaF,8.0,HSE", "NaF,6.4,PBE"]))
+    assert run(forest("train", mixed, "--out", str(tmp_path / "x"))) == 2
+    said = capsys.readouterr().err
+    assert "training rows must share one level of theory, got levels HSE, PBE" in said
+    assert "NaF: 6 in line 6, 6.4 in line 39" in said
+
+
 def test_equal_seeds_give_equal_weights(table: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert run(forest("train", table, "--out", str(tmp_path / name), "-q", "--seed", "3")) == 0
