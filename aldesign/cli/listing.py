@@ -96,7 +96,8 @@ def _shipped(name: str, folder: Path, card: Mapping[str, Any]) -> dict[str, obje
     target = str(card.get("property", ""))
     metrics = card.get("metrics")
     part = _unseen(metrics if isinstance(metrics, dict) else {}, target)
-    files = [path for path in folder.iterdir() if path.is_file()]
+    others = {path.parent for path in folder.glob("*/card.json")}  # weights of other levels have a row of their own
+    files = [path for path in folder.rglob("*") if path.is_file() and not others & set(path.parents)]
     levels = card.get("levels")
     return {
         "property": card.get("property"),
