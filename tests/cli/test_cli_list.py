@@ -73,7 +73,8 @@ def test_on_a_terminal_it_is_for_people(monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_names_alone_import_nothing_heavy() -> None:
-    code = "import sys; from aldesign.cli.app import run; run(['list', 'oracles', '--brief']); print('torch' in sys.modules)"
+    code = "import sys; from aldesign.cli.app import run; run(['list', 'oracles', '--brief'])"
+    code += "; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
 
