@@ -23,8 +23,8 @@ from oracles.common import CHUNK, CompositionOracle, Progress, error_metrics, la
 from oracles.domain import CompositionDomain
 
 LOG_SCALE = 4.0  # bound of |log scale|, so that one example cannot blow up the loss
+SUREST = 7.0  # the same for the surest answers; networks go on below the bound of the loss
 EVALUATION_BATCH = 2048
-LEAST_STEPS = 3000  # of the optimiser, on tables too small for the usual number of epochs
 
 
 def location_scale_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -51,17 +51,19 @@ class NetworkOracle(CompositionOracle):
     variance of their values (law of total variance). Networks are evaluated in double precision, so that an answer
     does not depend on what else is in the batch.
 
-    Settings: ``members``; ``epochs``, by default `usual_epochs` or as many as make `LEAST_STEPS` steps;
+    Settings: ``members``; ``epochs``, by default `usual_epochs` or as many as make `least_steps` steps;
     ``batch_size``, which a small table lowers; ``learning_rate``; ``weight_decay``; ``patience``, by default a
     third of the epochs; and those of the subclass.
     """
 
     usual_epochs: ClassVar[int] = 30
+    least_steps: int = 3000  # of the optimiser, on tables too small for the usual number of epochs
+    usual_learning_rate: float = 1e-3
     defaults: ClassVar[Mapping[str, Any]] = {
         "members": 1,
         "epochs": None,
         "batch_size": 256,
-        "learning_rate": 1e-3,
+        "learning_rate": None,
         "weight_decay": 1e-2,
         "patience": None,
     }
@@ -84,14 +86,22 @@ class NetworkOracle(CompositionOracle):
     def _begin(self, network: nn.Module, number: int) -> None:
         """Give member `number` the weights that its training starts from, where they are not random."""
 
+    def _goals(self, inputs: Compositions, standardised: np.ndarray) -> np.ndarray:  # noqa: ARG002 (for subclasses)
+        """Return what `_loss` is given of each row: the standardised label, (n,), or more, (n, m)."""
+        return standardised
+
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of a batch: outputs (n, 2 or more) against standardised labels (n,)."""
+        """Return the loss of a batch: outputs (n, 2 or more) against the rows' `_goals`."""
         return location_scale_loss(output, target)
 
     def _values(self, outputs: np.ndarray) -> np.ndarray:
         """Return the answers, in the unit of the labels, that outputs (..., 2 or more) amount to."""
+        return self._physical(self._locations(outputs))
+
+    def _locations(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the same, with gaps below zero for what is surely a metal: the calibration tells metals apart."""
         centre, spread = self.scaling["target"].astype(np.float64)
-        return self._physical(np.asarray(outputs[..., 0] * spread + centre))
+        return np.asarray(outputs[..., 0] * spread + centre)
 
     def _tune(self, outputs: np.ndarray, targets: np.ndarray) -> None:
         """Choose what `_values` leaves open, from members' outputs (m, n, 2 or more) for held-out labels (n,)."""
@@ -112,11 +122,11 @@ class NetworkOracle(CompositionOracle):
 
     def _plan(self, rows: int) -> TrainingPlan:
         size = self._batch_size(rows)
-        epochs = self.config["epochs"] or max(self.usual_epochs, math.ceil(LEAST_STEPS * size / rows))
+        epochs = self.config["epochs"] or max(self.usual_epochs, math.ceil(self.least_steps * size / rows))
         return TrainingPlan(
             epochs=int(epochs),
             batch_size=size,
-            learning_rate=float(self.config["learning_rate"]),
+            learning_rate=float(self.config["learning_rate"] or self.usual_learning_rate),
             weight_decay=float(self.config["weight_decay"]),
             patience=int(self.config["patience"] or max(10, epochs // 3)),
             gradient_clip=5.0,
@@ -138,7 +148,8 @@ class NetworkOracle(CompositionOracle):
         where = device("auto")
         data = tuple(_single(t).to(where) for t in self._tensors(inputs))
         kept = tuple(_single(t).to(where) for t in self._tensors(held))
-        labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
+        goals = self._goals(inputs, (targets - centre) / spread)
+        labels = torch.tensor(goals, dtype=torch.float32, device=where)
         blob = json.dumps(self._settings(), sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
         self.members, seconds = [], 0.0
         for number in range(int(self.config["members"])):
@@ -155,7 +166,7 @@ class NetworkOracle(CompositionOracle):
                 return self._loss(network(*(t[index] for t in data)), labels[index])
 
             def validate(network: nn.Module = network) -> float:
-                return float(np.abs(self._values(_outputs([network], kept, held)[0]) - held_targets).mean())
+                return float(np.abs(self._values(member_outputs([network], kept, held)[0]) - held_targets).mean())
 
             history = fit_network(
                 network,
@@ -171,16 +182,16 @@ class NetworkOracle(CompositionOracle):
             seconds += history.seconds
             self.members.append(_stored_precision(network))
         if len(held_targets):
-            self._tune(_outputs(self.members, self._tensors(held), held), held_targets)
+            self._tune(member_outputs(self.members, self._tensors(held), held), held_targets)
         return seconds
 
     def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
         values, stds = np.zeros((2, len(self.members), len(inputs)))
         for i in range(0, len(inputs), CHUNK):
             part = inputs[i : i + CHUNK]
-            outputs = _outputs(self.members, self._tensors(part), part)
-            values[:, i : i + CHUNK] = self._values(outputs)
-            stds[:, i : i + CHUNK] = np.exp(outputs[..., 1].clip(-LOG_SCALE, LOG_SCALE))
+            outputs = member_outputs(self.members, self._tensors(part), part)
+            values[:, i : i + CHUNK] = self._locations(outputs)
+            stds[:, i : i + CHUNK] = np.exp(outputs[..., 1].clip(-SUREST, LOG_SCALE))
         spread = float(self.scaling["target"][1])
         return values.mean(axis=0), np.sqrt((stds**2).mean(axis=0) * spread**2 + values.var(axis=0))
 
@@ -188,7 +199,7 @@ class NetworkOracle(CompositionOracle):
         """Return the errors on `rows` of each network by itself, and keep them in the card."""
         inputs = compositions([row.formula for row in rows])
         tensors, truth = self._tensors(inputs), labels(rows)
-        found = [error_metrics(truth, self._values(_outputs([m], tensors, inputs)[0])) for m in self.members]
+        found = [error_metrics(truth, self._values(member_outputs([m], tensors, inputs)[0])) for m in self.members]
         self.describe(metrics={**self.training.get("metrics", {}), f"{name}_of_each_network": found})
         return found
 
@@ -211,7 +222,7 @@ class NetworkOracle(CompositionOracle):
             self.members.append(_stored_precision(network))
 
 
-def _outputs(members: Sequence[nn.Module], tensors: tuple[Tensor, ...], inputs: Compositions) -> np.ndarray:
+def member_outputs(members: Sequence[nn.Module], tensors: tuple[Tensor, ...], inputs: Compositions) -> np.ndarray:
     """Return the outputs of m networks for n rows, float64 (m, n, c); the formulas of a batch are of equal size."""
     sizes = inputs.n_elements()
     found: np.ndarray | None = None

@@ -73,6 +73,7 @@ def pretrain(
     *,
     seed: int = 0,
     checkpoint: Path | None = None,
+    recalibrate: Path | None = None,
     progress: Progress | None = None,
     **config: Any,
 ) -> CompositionOracle | EnsembleOracle:
@@ -84,6 +85,7 @@ def pretrain(
         out: Folder for weights and card.
         seed: Of the weights and the batches; the split has its own.
         checkpoint: Folder to go on from after an interruption.
+        recalibrate: Folder of trained weights to judge and calibrate anew, without training.
         progress: Takes lines of text.
         config: Settings of the oracle; the members of an ensemble are by default the shipped ones.
 
@@ -94,9 +96,15 @@ def pretrain(
         raise SystemExit(f"{name} does not learn from formulas alone")
     if issubclass(kind, EnsembleOracle):
         config = {"members": [{"kind": member, "model": SHIPPED_MODEL} for member in DEFAULT_MEMBERS], **config}
-    oracle = kind(**config)
-    train, validation, test = split_rows(data, oracle.property)
-    oracle.fit(train, validation, seed=seed, checkpoint=checkpoint, progress=progress)
+    if recalibrate is None:
+        oracle = kind(**config)
+        train, validation, test = split_rows(data, oracle.property)
+        oracle.fit(train, validation, seed=seed, checkpoint=checkpoint, progress=progress)
+    else:
+        oracle = kind.load(recalibrate)
+        train, validation, test = split_rows(data, oracle.property)
+        oracle.recalibrate(validation)
+        oracle.evaluate(validation, "validation")
     describe(oracle, [*train, *validation, *test], len(test))
     if isinstance(oracle, EnsembleOracle):
         require_same_rows(oracle)
@@ -121,6 +129,7 @@ def require_same_rows(ensemble: EnsembleOracle) -> None:
 def describe(oracle: CompositionOracle | EnsembleOracle, rows: list[LabelledRow], test: int) -> None:
     """Write into the card where all `rows` come from, how they were split, and what the training took."""
     rule = f"numpy default_rng({SPLIT_SEED}).permutation of the sorted formulas, 80/10/10"
+    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
     oracle.describe(
         data={
             "rows": len(rows),
@@ -130,7 +139,7 @@ def describe(oracle: CompositionOracle | EnsembleOracle, rows: list[LabelledRow]
         split={**oracle.training["split"], "test": test, "by": "formula", "rule": rule},
         origin=ORIGIN,
         licence=LICENCE,
-        peak_memory_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        peak_memory_gib=oracle.training.get("peak_memory_gib", peak),  # what is calibrated anew took more before
     )
 
 
@@ -141,6 +150,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--recalibrate", type=Path, metavar="DIR", help="take trained weights, calibrate them anew")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     given = parser.parse_args()
     config = {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in given.settings)}
@@ -149,6 +159,7 @@ def main() -> None:
         given.data,
         given.out,
         checkpoint=given.checkpoint,
+        recalibrate=given.recalibrate,
         progress=lambda line: (sys.stderr.write(line + "\n"), None)[1],
         **config,
     )
