@@ -72,11 +72,6 @@ class DenseOracle(NetworkOracle):
         total = np.maximum(inputs.n_atoms(), 1e-12)[:, None]
         return (torch.from_numpy(np.concatenate([standardised, inputs.dense() / total], axis=1)),)
 
-    def _values(self, outputs: np.ndarray) -> np.ndarray:
-        # gaps below zero, too: the calibration makes answers of them
-        centre, spread = self.scaling["target"].astype(np.float64)
-        return np.asarray(outputs[..., 0] * spread + centre)
-
     def _module(self) -> nn.Module:
         features = len(self.scaling["mean"]) + 119
         return DenseNetwork(features, int(self.config["hidden"]), float(self.config["dropout"]))
