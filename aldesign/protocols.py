@@ -46,7 +46,8 @@ class TrainableOracle(Oracle, Protocol):
     ) -> TrainableOracle:
         """Learn from `train`; stop early and calibrate on `validation`; return self.
 
-        Work interrupted after a write to `checkpoint` (a directory) goes on from there.
+        Work interrupted after a write to `checkpoint` (a directory) goes on from there. `progress` takes lines of
+        text: what reads ``epoch 3/40`` or ``10 of 100 trees`` at their beginning moves the bar of the command line.
         """
 
     def save(self, directory: Path) -> None:

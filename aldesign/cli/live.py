@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aldesign.cli.output import note
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _STEP = re.compile(r"(?:([A-Za-z]+) )?(\d+)(?:/| of )(\d+)(?: ([A-Za-z]+))?")
 _OUTER = "fold"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,27 @@ def training_progress(quiet: bool) -> Iterator[Callable[[str], None] | None]:
     below = Progress(TextColumn("  {task.description}", markup=False), console=console)
     with Live(Group(bar, below), console=console):
         yield _Live(bar, below, Clock())
+
+
+@contextmanager
+def counting(rows: Iterator[T]) -> Iterator[Iterator[T]]:
+    """Yield `rows`, counted on a terminal while they pass; silent anywhere else."""
+    if not sys.stderr.isatty():
+        yield rows
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("", total=None)
+
+        def passing() -> Iterator[T]:
+            for row in rows:
+                yield row
+                drawn.advance(task)
+
+        yield passing()
 
 
 def _plain(clock: Clock) -> Callable[[str], None]:

@@ -43,7 +43,12 @@ def predict(
     options: LoadOptions = None,
     as_json: Json = False,
 ) -> None:
-    """Predict a property of formulas or crystals, with its uncertainty."""
+    """Predict a property of formulas or crystals, with its uncertainty.
+
+    A row comes out for every row that goes in, in order, with its id; one that cannot be read or answered has no
+    value and says why in `error`, and in_domain is false where the oracle was asked beyond its training data.
+    Exit code 2 where no row has a value.
+    """
     texts, files = list(formulas or []), list(source or [])
     if files:
         # The shell turns `--input *.cif` into one input and many arguments.
@@ -104,12 +109,14 @@ def _deliver(rows: Iterator[PredictedRow], header: tuple[str, ...], output: Path
         else:
             print_rows(header, (row.cells() for row in counted()))
     else:
+        from aldesign.cli.live import counting
         from aldesign.files import write_csv, write_json
 
-        if as_json or output.suffix == ".json":
-            write_json(output, [row.record() for row in counted()])
-        else:
-            write_csv(output, header, (row.cells() for row in counted()))
+        with counting(counted()) as found:
+            if as_json or output.suffix == ".json":
+                write_json(output, [row.record() for row in found])
+            else:
+                write_csv(output, header, (row.cells() for row in found))
         note(f"{counts['rows']} rows, {counts['errors']} without a value: {output}")
     if output is None and 0 < counts["errors"] < counts["rows"] and not sys.stdout.isatty():
         note(f"{counts['errors']} of {counts['rows']} rows have no value; the first, {first_error[0]}")

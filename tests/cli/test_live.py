@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aldesign.cli.live import Clock, spoken, steps, training_progress
+from aldesign.cli.live import Clock, counting, spoken, steps, training_progress
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,13 @@ def test_on_a_terminal_it_is_drawn(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "[bold] is no markup here" in drawn
     assert "network 1/1, epoch 2/2" in drawn
     assert "train [0.1]" in drawn
+
+
+def test_rows_are_counted_on_a_terminal_and_pass_unchanged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for terminal in (False, True):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with counting(iter(range(1234))) as rows:
+            assert list(rows) == list(range(1234))
+        assert ("1,234 rows" in capsys.readouterr().err) == terminal
