@@ -39,8 +39,8 @@ AWKWARD = [
     "H8C4N2O7",
     "Co14Nb3W7O50",
 ]
-# pymatgen lists every multiset of states and every combination of their sums: more of them take a second and longer
-AFFORDABLE = 100_000
+# Pymatgen lists the states of all atoms in every combination; more than these take a tenth of a second and longer.
+AFFORDABLE = 10_000
 
 
 def charges(element: Element, atoms: int) -> set[int]:
@@ -66,14 +66,15 @@ def balances(composition: Composition) -> bool:
 
 
 def cost(composition: Composition) -> float:
-    """Number of combinations that pymatgen would list; infinite where it would refuse."""
+    """Number of states that pymatgen would look up, about 8 µs each; infinite where it would refuse."""
     if any(amount != int(amount) for amount in composition.values()):
         return math.inf
-    multisets, totals = 0, 1
-    for element, atoms in composition.items():
-        multisets += math.comb(len(element.common_oxidation_states) + int(atoms) - 1, int(atoms))
-        totals *= len(charges(element, int(atoms))) if multisets < AFFORDABLE else AFFORDABLE
-    return multisets + totals
+    looked_up, totals = 0, 1
+    for element, amount in composition.items():
+        atoms, states = int(amount), len(element.common_oxidation_states)
+        looked_up += atoms * math.comb(states + atoms - 1, atoms) if states else 0
+        totals *= len(charges(element, atoms)) if looked_up < AFFORDABLE else AFFORDABLE
+    return looked_up + totals / 10
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +135,11 @@ def test_equals_matminer_on_awkward_formulas(matminer):
 
 @pytest.mark.data
 def test_equals_matminer_on_real_formulas(matminer, reference_data):
-    check(read(reference_data, 200, 100), matminer, share=0.5, limit=1000)
+    check(read(reference_data, 200, 100), matminer, share=0.6, limit=1000)
 
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_equals_matminer_on_five_thousand_formulas(matminer, reference_data):
     check(read(reference_data, 4000, 1000), matminer, share=0.8)
 
