@@ -351,6 +351,16 @@ def _check_refusals(
     cases = {"no rows": [], "mixed levels of theory": mixed}
     if kind(**settings).card.needs == "structure":
         cases["rows without crystals"] = [replace(row, crystal=None) for row in train]
+        # a crystal of another composition than its row's is refused by the reader of tables
+        spoilt = [
+            replace(train[0], formula="NaCl", crystal=crystal)
+            for what, crystal in _spoilt().items()
+            if what != "another composition"
+        ]
+        try:
+            kind(**settings).fit([*train, *spoilt])
+        except Exception as error:
+            raise AssertionError(f"spoilt crystals must not sink the training, fit raised {error!r}") from error
     for what, rows in cases.items():
         try:
             kind(**settings).fit(rows)

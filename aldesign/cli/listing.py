@@ -98,12 +98,13 @@ def _shipped(name: str, folder: Path, card: Mapping[str, Any]) -> dict[str, obje
     part = _unseen(metrics if isinstance(metrics, dict) else {}, target)
     others = {path.parent for path in folder.glob("*/card.json")}  # weights of other levels have a row of their own
     files = [path for path in folder.rglob("*") if path.is_file() and not others & set(path.parents)]
-    levels = card.get("levels")
+    config = card.get("config")
+    levels = config.get("levels") if isinstance(config, dict) else None  # of one network that knows several
     return {
         "property": card.get("property"),
         "unit": card.get("unit"),
         "level": card.get("level"),
-        "levels": levels if isinstance(levels, list) else [card.get("level")],
+        "levels": levels if isinstance(levels, list) and levels else [card.get("level")],
         "needs": card.get("needs", told.get("needs")),
         "answers": "predict",
         **{key: part.get(key) for key in FIGURES},
