@@ -86,12 +86,8 @@ class NetworkOracle(CompositionOracle):
     def _begin(self, network: nn.Module, number: int) -> None:
         """Give member `number` the weights that its training starts from, where they are not random."""
 
-    def _goals(self, inputs: Compositions, standardised: np.ndarray) -> np.ndarray:  # noqa: ARG002 (for subclasses)
-        """Return what `_loss` is given of each row: the standardised label, (n,), or more, (n, m)."""
-        return standardised
-
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of a batch: outputs (n, 2 or more) against the rows' `_goals`."""
+        """Return the loss of a batch: outputs (n, 2 or more) against standardised labels (n,)."""
         return location_scale_loss(output, target)
 
     def _values(self, outputs: np.ndarray) -> np.ndarray:
@@ -148,8 +144,7 @@ class NetworkOracle(CompositionOracle):
         where = device("auto")
         data = tuple(_single(t).to(where) for t in self._tensors(inputs))
         kept = tuple(_single(t).to(where) for t in self._tensors(held))
-        goals = self._goals(inputs, (targets - centre) / spread)
-        labels = torch.tensor(goals, dtype=torch.float32, device=where)
+        labels = torch.tensor((targets - centre) / spread, dtype=torch.float32, device=where)
         blob = json.dumps(self._settings(), sort_keys=True).encode() + inputs.dense().tobytes() + targets.tobytes()
         self.members, seconds = [], 0.0
         for number in range(int(self.config["members"])):

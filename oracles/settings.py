@@ -49,7 +49,7 @@ class Rule:
 _COUNT = Rule(int, 1)
 _POSITIVE = Rule(float, 0.0, above=True)
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("min_decrease", "weight_decay", "memory"), Rule(float, 0.0)),
+    **dict.fromkeys(("min_decrease", "weight_decay"), Rule(float, 0.0)),
     "max_features": Rule(float, 0.0, 1.0, above=True),
     "dropout": Rule(float, 0.0, 1.0, below=True),
     "max_minutes": _POSITIVE,

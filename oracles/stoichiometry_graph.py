@@ -15,8 +15,8 @@ from aldesign.chemistry.formula import Compositions
 from aldesign.errors import InputError
 from oracles.common import SHIPPED
 from oracles.features.magpie import descriptor
-from oracles.networks import NetworkOracle, location_scale_loss, member_outputs
-from oracles.stoichiometry_network import GAP, LOCATION, MEMORY, METAL, StoichiometryNetwork
+from oracles.networks import NetworkOracle, location_scale_loss
+from oracles.stoichiometry_network import GAP, LOCATION, METAL, StoichiometryNetwork
 
 NOTHING = "nothing"
 # Where training starts from good weights, a gentle rate and few steps keep more of them: on 600 formulas R2 0.53
@@ -39,9 +39,7 @@ class StoichiometryGraphOracle(NetworkOracle):
     node's dense layers, ``head`` width of the output network, ``dropout``, and ``start``: whose weights the training
     starts from, the name of a shipped oracle of this kind, a folder, or ``nothing`` for random ones. By default, PBE
     gaps start from the shipped formation energies, gaps of other levels from the shipped PBE gaps, if of the same
-    sizes. Where the property changes, the last layer starts afresh. The network goes on to say what it said at the
-    start, too, with weight ``memory`` in the loss, so that it forgets less of it (Li and Hoiem, IEEE Trans. Pattern
-    Anal. Mach. Intell. 40, 2935, 2018).
+    sizes. Where the property changes, the last layer starts afresh.
     """
 
     name = "stoichiometry_graph"
@@ -57,7 +55,6 @@ class StoichiometryGraphOracle(NetworkOracle):
         "head": 256,
         "dropout": 0.05,
         "start": "auto",
-        "memory": 1.0,
     }
 
     _origin: StoichiometryGraphOracle | None = None  # the oracle that training starts from
@@ -95,16 +92,11 @@ class StoichiometryGraphOracle(NetworkOracle):
         origin = self._origin
         if origin is None:
             return
-        theirs = origin.members[number % len(origin.members)].state_dict()
-        weights = {k: v.float() for k, v in theirs.items() if not k.startswith("last.")}
-        for name in ("last.weight", "last.bias"):
-            own = network.state_dict()[name].clone()
-            if origin.property == self.property:
-                own[:MEMORY] = theirs[name][:MEMORY]
-            own[MEMORY] = theirs[name][LOCATION]
-            weights[name] = own
+        weights = origin.members[number % len(origin.members)].state_dict()
+        if origin.property != self.property:
+            weights = {k: v for k, v in weights.items() if not k.startswith("last.")}
         try:
-            network.load_state_dict(weights, strict=False)
+            network.load_state_dict({k: v.float() for k, v in weights.items()}, strict=False)
         except RuntimeError as error:
             raise InputError(
                 f"{self.name} cannot start from {self.config['start']!r}: the networks differ in size",
@@ -123,9 +115,7 @@ class StoichiometryGraphOracle(NetworkOracle):
 
     def _module(self) -> nn.Module:
         sizes = {name: int(self.config[name]) for name in SIZES}
-        outputs = MEMORY + (self.config["start"] not in (None, NOTHING))
-        dropout = float(self.config["dropout"])
-        return StoichiometryNetwork(len(self.scaling["mean"]), **sizes, dropout=dropout, outputs=outputs)
+        return StoichiometryNetwork(len(self.scaling["mean"]), **sizes, dropout=float(self.config["dropout"]))
 
     def _batches(self, tensors: tuple[Tensor, ...], rng: np.random.Generator) -> list[np.ndarray]:
         """Return batches whose formulas have equally many elements, so that no node is padding."""
@@ -137,19 +127,7 @@ class StoichiometryGraphOracle(NetworkOracle):
             batches += [rows[i : i + size] for i in range(0, len(rows), size)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _goals(self, inputs: Compositions, standardised: np.ndarray) -> np.ndarray:
-        """Return the standardised labels and, beside them, what the network that training starts from would say."""
-        if self._origin is None:
-            return standardised[:, None]
-        said = member_outputs(self._origin.members, self._tensors(inputs), inputs)[..., LOCATION].mean(axis=0)
-        return np.stack([standardised, said], axis=1)
-
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
-        target, said = target[:, 0], target[:, 1:]
-        forgotten = (output[:, MEMORY:] - said).abs().sum(dim=1).mean()
-        return self._own_loss(output, target) + float(self.config["memory"]) * forgotten
-
-    def _own_loss(self, output: Tensor, target: Tensor) -> Tensor:
         if self.property != "band_gap":
             return location_scale_loss(output, target)
         centre, spread = self.scaling["target"].tolist()

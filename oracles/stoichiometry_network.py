@@ -15,7 +15,7 @@ from torch.nn.functional import silu
 from oracles.features.magpie import element_properties
 
 WAVES = 10  # octaves that encode an atomic fraction
-LOCATION, LOG_STD, METAL, GAP, MEMORY = range(5)  # columns of the output
+LOCATION, LOG_STD, METAL, GAP = range(4)  # columns of the output
 
 
 class Attention(nn.Module):
@@ -73,7 +73,6 @@ class StoichiometryNetwork(nn.Module):
         hidden: Width between the two dense layers of a node.
         head: Width of the output network.
         dropout: Share of hidden units left out while training.
-        outputs: Columns of the output: four, or five with what the network that it starts from would say.
 
     """
 
@@ -81,15 +80,7 @@ class StoichiometryNetwork(nn.Module):
     octaves: Tensor
 
     def __init__(
-        self,
-        features: int,
-        width: int,
-        layers: int,
-        heads: int,
-        hidden: int,
-        head: int,
-        dropout: float,
-        outputs: int = MEMORY,
+        self, features: int, width: int, layers: int, heads: int, hidden: int, head: int, dropout: float
     ) -> None:
         super().__init__()
         table = element_properties()
@@ -107,10 +98,10 @@ class StoichiometryNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(head) for _ in range(2))
         self.residuals = nn.ModuleList(nn.Linear(head, head) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
-        self.last = nn.Linear(head, outputs)
+        self.last = nn.Linear(head, 4)
 
     def forward(self, numbers: Tensor, amounts: Tensor, whole: Tensor) -> Tensor:
-        """Return location, log standard deviation, metal logit, gap of a non-metal, …, (n, outputs), standardised.
+        """Return location, log standard deviation, metal logit and gap of a non-metal, (n, 4), standardised.
 
         Args:
             numbers: Atomic numbers of n formulas of equally many elements, int64, (n, k), zero-padded.

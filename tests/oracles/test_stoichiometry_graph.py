@@ -53,7 +53,7 @@ def test_a_metal_pulls_no_location_that_lies_below_zero():
     oracle = StoichiometryGraphOracle(**SIZE)
     oracle.scaling = {"target": np.array([1.0, 2.0], dtype=np.float32)}  # zero eV is at -0.5
     output = torch.tensor([[-0.9, 0.0, 0.0, 0.0], [0.4, 0.0, 0.0, 0.0]], requires_grad=True)
-    oracle._loss(output, torch.tensor([[-0.5], [-0.5]])).backward()
+    oracle._loss(output, torch.tensor([-0.5, -0.5])).backward()
     pull = output.grad
     assert pull[0, 0] == 0
     assert pull[1, 0] > 0
