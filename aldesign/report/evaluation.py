@@ -34,18 +34,16 @@ def write_plots(found: Evaluation, folder: Path, title: str = "") -> list[str]:
 def parity_plot(found: Evaluation, path: Path, title: str = "") -> None:
     """Write predicted over true values, with one standard deviation as bars or, of many rows, as density."""
     with style():
-        figure, axes = _canvas()
         use = np.isfinite(found.mean)
         truth, mean, std = found.truth[use], found.mean[use], found.std[use]
+        figure, axes = _canvas((6.0, 4.9) if len(truth) > MANY else _SIZE)
         if len(truth):
             low, high = min(truth.min(), mean.min()), max(truth.max(), mean.max())
             ends = np.array([low, high]) + np.array([-1, 1]) * max(0.04 * (high - low), 0.02)
             axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=_DASHED, zorder=3)
             axes.set(xlim=ends, ylim=ends)
             if len(truth) > MANY:
-                box = (ends[0], ends[1], ends[0], ends[1])
-                shade = axes.hexbin(truth, mean, gridsize=70, extent=box, mincnt=1, bins="log", cmap="cividis_r", lw=0)
-                figure.colorbar(shade, label="rows", shrink=0.8)
+                _density(figure, axes, truth, mean, (ends[0], ends[1], ends[0], ends[1]))
             else:
                 axes.errorbar(
                     truth,
@@ -130,6 +128,19 @@ def calibration_plot(found: Evaluation, path: Path, title: str = "") -> None:
         axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="interval that should hold (%)", ylabel="truths inside it (%)")
         axes.set_aspect("equal", adjustable="box")
         _save(figure, axes, path, title)
+
+
+def _density(
+    figure: Figure, axes: Axes, truth: np.ndarray, mean: np.ndarray, box: tuple[float, float, float, float]
+) -> None:
+    """Draw how many rows lie where, on a logarithmic scale of one colour."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = LinearSegmentedColormap.from_list("rows", ["#cfdfef", LATENT, "#0c2747"])
+    drawn = axes.hexbin(truth, mean, gridsize=70, extent=box, mincnt=1, bins="log", cmap=shades, linewidths=0)
+    scale = figure.colorbar(drawn, label="rows", shrink=0.6, aspect=25, format=lambda rows, _: f"{rows:,.0f}")
+    scale.outline.set_visible(False)
+    scale.ax.minorticks_off()
 
 
 def _kinds(found: Evaluation, use: np.ndarray) -> list[tuple[str, np.ndarray, str]]:
