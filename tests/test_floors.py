@@ -36,7 +36,7 @@ FLOORS = {
     "aldesign.cli": 4,
     "aldesign.__main__": 4,
 }
-FOR_ORACLES = ("aldesign.structures.graphs",)
+FOR_ORACLES = ("aldesign.structures.environments", "aldesign.structures.graph_store", "aldesign.structures.graphs")
 
 
 def modules(package: str) -> list[Path]:

@@ -68,7 +68,7 @@ def second_opinion(crystal: Crystal) -> Prediction:
 
 @cache
 def _graph_oracle() -> Oracle:
-    return load_oracle("crystal_graph", property="formation_energy_per_atom")
+    return load_oracle("crystal_graph_eform")
 
 
 def accept(parts: Parts, trial: Trial, match: Assignment, energy: dict[str, Any]) -> dict[str, Any]:

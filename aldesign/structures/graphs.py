@@ -1,22 +1,16 @@
-"""Crystals as graphs: periodic neighbour lists in numpy, one by one or packed for training."""
+"""Crystals as graphs: periodic neighbour lists in numpy, and the graphs that networks read."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import islice
-from multiprocessing import get_context
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from aldesign.chemistry.elements import NUMBER
-from aldesign.errors import CheckpointError, StructureError
+from aldesign.errors import StructureError
 from aldesign.records import Crystal
+from aldesign.structures.environments import bond_order, merge_equal
 
 CUTOFF = 6.0
 MAX_NEIGHBOURS = 12
@@ -29,20 +23,26 @@ MIN_DISTANCE = 0.3
 # machine. The emptiest solids known, zeolites and organic frameworks, have about 100 Å³ an atom.
 MAX_EDGE = 500.0  # Å
 MAX_VOLUME_PER_ATOM = 1000.0  # Å³
-_FORMAT = "aldesign.graphs/1"
-_CHUNK = 500
-_T = TypeVar("_T")
+# Nothing is denser at pressures that a press reaches: hydrogen keeps more up to some 500 GPa.
+MIN_VOLUME_PER_ATOM = 1.0  # Å³
+# Neighbours of so many atoms take about 1 GiB; the largest cells of the databases have some thousand.
+MAX_ATOMS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class CrystalGraph:
     """Atoms of one cell and the distances to their nearest neighbours, periodic images included.
 
+    A node is an atom, or several of equal environments where they have been merged.
+
     Attributes:
-        numbers: Atomic number of each of the n atoms, shape (n,), int64.
+        numbers: Atomic number of each of the n nodes, shape (n,), int64.
         source: Index of the neighbour of each of the e edges, shape (e,), int64.
-        target: Index of the atom that the edge points to, ascending, shape (e,), int64.
+        target: Index of the node that the edge points to, ascending, shape (e,), int64.
         distance: Length of the edge in Å, shape (e,), float32; ascending within an atom.
+        weight: Neighbours that the edge stands for, shape (e,), float32; ones where nothing is merged.
+        count: Atoms that each node stands for, shape (n,), int64; ones where nothing is merged.
+        shape: How the neighbours are arranged around each node, see `bond_order`, shape (n, `N_SHAPES`), float32.
 
     """
 
@@ -50,21 +50,32 @@ class CrystalGraph:
     source: np.ndarray
     target: np.ndarray
     distance: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+    shape: np.ndarray
 
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @property
+    def n_atoms(self) -> int:
+        """Return the number of atoms in the cell."""
+        return int(self.count.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
-    """Several graphs side by side, atoms renumbered through.
+    """Several graphs side by side, nodes renumbered through.
 
     Attributes:
         numbers: Atomic numbers, shape (n,), int64.
-        crystal: Index of the crystal that each atom belongs to, ascending, shape (n,), int64.
+        crystal: Index of the crystal that each node belongs to, ascending, shape (n,), int64.
         source: Neighbour of each edge, shape (e,), int64.
-        target: Atom that each edge points to, ascending, shape (e,), int64.
+        target: Node that each edge points to, ascending, shape (e,), int64.
         distance: Å, shape (e,), float32.
+        weight: As in `CrystalGraph`, shape (e,), float32.
+        count: As in `CrystalGraph`, shape (n,), int64.
+        shape: As in `CrystalGraph`, shape (n, `N_SHAPES`), float32.
         n_crystals: Number of crystals.
 
     """
@@ -74,6 +85,9 @@ class GraphBatch:
     source: np.ndarray
     target: np.ndarray
     distance: np.ndarray
+    weight: np.ndarray
+    count: np.ndarray
+    shape: np.ndarray
     n_crystals: int
 
 
@@ -107,7 +121,7 @@ def lattice_matrix(lattice: Sequence[float]) -> np.ndarray:
     return matrix
 
 
-def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return every pair of atoms nearer than `cutoff`, both ways, sorted by (target, distance, source).
 
     Args:
@@ -115,8 +129,8 @@ def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np
         cutoff: Å.
 
     Returns:
-        target (e,) and source (e,), int64, and distance (e,), float64, in Å. An atom and its own
-        periodic images are pairs too.
+        target (e,) and source (e,), int64, distance (e,), float64, and the vector from target to source (e, 3),
+        float64, both in Å. An atom and its own periodic images are pairs too.
 
     Raises:
         StructureError: The cell spans no volume or is implausible, coordinates are not finite, or atoms
@@ -137,7 +151,7 @@ def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np
     pbc = np.ones(3, dtype=np.int64)
     target, source, image, distance = find_points_in_spheres(points, points, cutoff, pbc, matrix, 1e-8)
     itself = (target == source) & (distance < 1e-8) & ~image.any(axis=1)
-    target, source, distance = target[~itself], source[~itself], distance[~itself]
+    target, source, image, distance = (x[~itself] for x in (target, source, image, distance))
     if len(distance) and distance.min() < MIN_DISTANCE:
         k = int(distance.argmin())
         i, j = int(target[k]), int(source[k])
@@ -147,7 +161,8 @@ def neighbours(crystal: Crystal, cutoff: float = CUTOFF) -> tuple[np.ndarray, np
             f"nuclei are at least {MIN_DISTANCE} Å apart",
         )
     order = np.lexsort((source, distance, target))
-    return target[order].astype(np.int64), source[order].astype(np.int64), distance[order]
+    target, source = target[order].astype(np.int64), source[order].astype(np.int64)
+    return target, source, distance[order], points[source] + image[order] @ matrix - points[target]
 
 
 def _refuse_implausible(crystal: Crystal, matrix: np.ndarray) -> None:
@@ -158,11 +173,15 @@ def _refuse_implausible(crystal: Crystal, matrix: np.ndarray) -> None:
             f"crystal {crystal.id!r} has a cell edge of {longest:g} Å",
             f"at most {MAX_EDGE:g} Å; are the lengths in Å?",
         )
-    volume = abs(float(np.linalg.det(matrix)))
-    if volume > MAX_VOLUME_PER_ATOM * max(len(crystal), 1):
+    if len(crystal) > MAX_ATOMS:
         raise StructureError(
-            f"crystal {crystal.id!r} has {volume / max(len(crystal), 1):.0f} Å³ per atom",
-            f"at most {MAX_VOLUME_PER_ATOM:g} Å³; check lattice and sites",
+            f"crystal {crystal.id!r} has {len(crystal)} sites", f"at most {MAX_ATOMS} are read; give a smaller cell"
+        )
+    volume = abs(float(np.linalg.det(matrix))) / max(len(crystal), 1)
+    if not MIN_VOLUME_PER_ATOM <= volume <= MAX_VOLUME_PER_ATOM:
+        raise StructureError(
+            f"crystal {crystal.id!r} has {volume:.3g} Å³ per atom",
+            f"from {MIN_VOLUME_PER_ATOM:g} to {MAX_VOLUME_PER_ATOM:g} Å³ are plausible; check lattice and sites",
         )
     height = 1.0 / float(np.linalg.norm(np.linalg.inv(matrix), axis=0).max())
     if height < MIN_DISTANCE:
@@ -195,7 +214,7 @@ def build_graph(
     unknown = [symbol for symbol in crystal.species if symbol not in NUMBER]
     if unknown:
         raise StructureError(f"crystal {crystal.id!r} has the site {unknown[0]!r}", "element symbols are needed")
-    target, source, distance = neighbours(crystal, cutoff)
+    target, source, distance, vector = neighbours(crystal, cutoff)
     n = len(crystal)
     degree = np.bincount(target, minlength=n)
     if not degree.all():
@@ -208,7 +227,30 @@ def build_graph(
     last = distance[first + np.minimum(degree, max_neighbours) - 1]
     kept = distance <= (last + tie)[target]
     numbers = np.array([NUMBER[symbol] for symbol in crystal.species], dtype=np.int64)
-    return CrystalGraph(numbers, source[kept], target[kept], distance[kept].astype(np.float32))
+    target, source, distance, vector = target[kept], source[kept], distance[kept], vector[kept]
+    return CrystalGraph(
+        numbers,
+        source,
+        target,
+        distance.astype(np.float32),
+        np.ones(len(source), dtype=np.float32),
+        np.ones(n, dtype=np.int64),
+        bond_order(target, distance, vector).astype(np.float32),
+    )
+
+
+def merged(graph: CrystalGraph) -> CrystalGraph:
+    """Return the graph with its atoms of equal environments merged, see `merge_equal`."""
+    found = merge_equal(graph.numbers, graph.source, graph.target, graph.distance, graph.shape)
+    return CrystalGraph(
+        graph.numbers[found.first],
+        found.source,
+        found.target,
+        found.distance,
+        found.weight,
+        found.count,
+        found.shape,
+    )
 
 
 def pack(graphs: Sequence[CrystalGraph]) -> GraphBatch:
@@ -221,167 +263,8 @@ def pack(graphs: Sequence[CrystalGraph]) -> GraphBatch:
         np.concatenate([g.source for g in graphs]).astype(np.int64) + shift,
         np.concatenate([g.target for g in graphs]).astype(np.int64) + shift,
         np.concatenate([g.distance for g in graphs]),
+        np.concatenate([g.weight for g in graphs]),
+        np.concatenate([g.count for g in graphs]),
+        np.concatenate([g.shape for g in graphs]),
         len(graphs),
     )
-
-
-def _graphs_or_reasons(crystals: Sequence[Crystal], cutoff: float, max_neighbours: int) -> list[CrystalGraph | str]:
-    found: list[CrystalGraph | str] = []
-    for crystal in crystals:
-        try:
-            found.append(build_graph(crystal, cutoff, max_neighbours))
-        except StructureError as error:
-            found.append(str(error))
-    return found
-
-
-def _chunks(items: Iterable[_T], size: int) -> Iterable[list[_T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
-@dataclass(frozen=True, eq=False)
-class GraphStore:
-    """Graphs of many crystals in a few flat arrays, computed once and read at every epoch.
-
-    Entry i belongs to crystal i; a crystal that has no graph is an entry without atoms.
-
-    Attributes:
-        ids: Id of each of the m crystals.
-        numbers: Atomic numbers of all N atoms, shape (N,), uint8.
-        degree: Number of edges of each atom, shape (N,), uint16.
-        source: Neighbour of each of the E edges, counted within its crystal, shape (E,), uint16.
-        distance: Å, shape (E,), float32.
-        atom_offset: First atom of each crystal, and N; shape (m + 1,), int64.
-        edge_offset: First edge of each crystal, and E; shape (m + 1,), int64.
-        cutoff: Å.
-        max_neighbours: As in `build_graph`.
-        reasons: Why a crystal has no graph, by index.
-
-    """
-
-    ids: tuple[str, ...]
-    numbers: np.ndarray
-    degree: np.ndarray
-    source: np.ndarray
-    distance: np.ndarray
-    atom_offset: np.ndarray
-    edge_offset: np.ndarray
-    cutoff: float = CUTOFF
-    max_neighbours: int = MAX_NEIGHBOURS
-    reasons: dict[int, str] = field(default_factory=dict)
-
-    @classmethod
-    def build(
-        cls,
-        crystals: Iterable[Crystal],
-        cutoff: float = CUTOFF,
-        max_neighbours: int = MAX_NEIGHBOURS,
-        processes: int = 1,
-    ) -> GraphStore:
-        """Return the graphs of `crystals`; a crystal without one is an empty entry with its reason.
-
-        Args:
-            crystals: Read once, in chunks.
-            cutoff: As in `build_graph`, in Å.
-            max_neighbours: As in `build_graph`.
-            processes: Worker processes; 1 works in this one. The result is the same.
-
-        """
-        work = partial(_graphs_or_reasons, cutoff=cutoff, max_neighbours=max_neighbours)
-        ids: list[str] = []
-
-        def named() -> Iterable[list[Crystal]]:
-            for chunk in _chunks(crystals, _CHUNK):
-                ids.extend(crystal.id for crystal in chunk)
-                yield chunk
-
-        if processes > 1:
-            with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-                found = [item for chunk in pool.map(work, named()) for item in chunk]
-        else:
-            found = [item for chunk in named() for item in work(chunk)]
-        graphs = [g if isinstance(g, CrystalGraph) else None for g in found]
-        atoms = [0 if g is None else len(g) for g in graphs]
-        edges = [0 if g is None else len(g.source) for g in graphs]
-        good = [g for g in graphs if g is not None]
-        empty = np.zeros(0)
-        return cls(
-            tuple(ids),
-            np.concatenate([empty, *(g.numbers for g in good)]).astype(np.uint8),
-            np.concatenate([empty, *(np.bincount(g.target, minlength=len(g)) for g in good)]).astype(np.uint16),
-            np.concatenate([empty, *(g.source for g in good)]).astype(np.uint16),
-            np.concatenate([empty, *(g.distance for g in good)]).astype(np.float32),
-            np.concatenate([[0], np.cumsum(atoms)]).astype(np.int64),
-            np.concatenate([[0], np.cumsum(edges)]).astype(np.int64),
-            cutoff,
-            max_neighbours,
-            {i: item for i, item in enumerate(found) if isinstance(item, str)},
-        )
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def sizes(self) -> np.ndarray:
-        """Return the number of atoms of each crystal, shape (m,), int64; 0 where there is no graph."""
-        return np.diff(self.atom_offset)
-
-    def __getitem__(self, i: int) -> CrystalGraph:
-        a, b = self.atom_offset[i], self.atom_offset[i + 1]
-        c, d = self.edge_offset[i], self.edge_offset[i + 1]
-        target = np.repeat(np.arange(b - a), self.degree[a:b])
-        return CrystalGraph(
-            self.numbers[a:b].astype(np.int64), self.source[c:d].astype(np.int64), target, self.distance[c:d]
-        )
-
-    def batch(self, indices: Sequence[int] | np.ndarray) -> GraphBatch:
-        """Return the crystals at `indices` as one batch, in that order."""
-        return pack([self[int(i)] for i in indices])
-
-    def save(self, path: Path) -> None:
-        """Write everything to one safetensors file, replaced at once."""
-        from safetensors.numpy import save_file
-
-        arrays = {
-            name: np.ascontiguousarray(getattr(self, name))
-            for name in ("numbers", "degree", "source", "distance", "atom_offset", "edge_offset")
-        }
-        about = {"cutoff": self.cutoff, "max_neighbours": self.max_neighbours}
-        temporary = path.with_name(path.name + ".tmp")
-        save_file(
-            arrays,
-            temporary,
-            metadata={
-                "format": _FORMAT,
-                "about": json.dumps(about),
-                "ids": json.dumps(self.ids),
-                "reasons": json.dumps(self.reasons),
-            },
-        )
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> GraphStore:
-        """Return the store written by `save`.
-
-        Raises:
-            CheckpointError: The file is missing, damaged, or of another format.
-
-        """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="numpy") as file:
-                about = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"graphs cannot be read from {path}: {error}", "build them anew") from error
-        if about.get("format") != _FORMAT:
-            raise CheckpointError(f"{path} has format {about.get('format')!r}, not {_FORMAT!r}", "build it anew")
-        return cls(
-            ids=tuple(json.loads(about["ids"])),
-            reasons={int(i): reason for i, reason in json.loads(about["reasons"]).items()},
-            **json.loads(about["about"]),
-            **arrays,
-        )
