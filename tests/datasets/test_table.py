@@ -203,3 +203,38 @@ def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
 def test_the_papers_oracle_table_is_read_whole(reference_data: Path) -> None:
     table = read_table(reference_data / "agd" / "Exp1_42k.csv")
     assert (len(table.rows), len(table.bad)) == (40425, 0)
+
+
+def test_a_second_crystal_of_an_id_is_refused(tmp_path: Path) -> None:
+    cell = {"lattice": [4, 4, 4, 60, 60, 60], "species": ["Na", "Cl"], "frac": [[0, 0, 0], [0.5, 0.5, 0.5]]}
+    other = {**cell, "lattice": [5, 5, 5, 60, 60, 60]}
+    lines = [json.dumps({"id": "a", **part}) for part in (cell, other)]
+    (tmp_path / "crystals.jsonl").write_text("\n".join(lines))
+    (tmp_path / "t.csv").write_text("id,formula,gap\na,NaCl,5\n")
+    table = read_table(tmp_path / "t.csv", structures=tmp_path / "crystals.jsonl")
+    assert table.rows[0].crystal is not None
+    assert table.rows[0].crystal.lattice[0] == 4
+    assert [row.reason for row in table.bad] == ["a second crystal with the id 'a'; the first is used"]
+
+
+@pytest.mark.parametrize(
+    ("target", "good", "bad"),
+    [("band_gap", (0.0, 21.7), (25.1, 1500.0)), ("formation_energy_per_atom", (-4.6, 3.0), (-430.0, 12.0))],
+)
+def test_labels_beyond_all_solids_are_refused(
+    tmp_path: Path, target: str, good: tuple[float, ...], bad: tuple[float, ...]
+) -> None:
+    values = [*good, *bad, *(0.1 * i for i in range(100))]
+    lines = [f"Na{i}Cl{2 * i + 1},{value}" for i, value in enumerate(values, start=1)]
+    (tmp_path / "t.csv").write_text("\n".join([f"formula,{target}", *lines]))
+    table = read_table(tmp_path / "t.csv", target=target)
+    assert len(table.rows) == len(values) - 2
+    assert [row.line for row in table.bad] == [4, 5]
+    assert all("more than any solid's" in row.reason for row in table.bad)
+
+
+def test_the_span_of_the_labels_is_told_with_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("formula,gap\nCu,0\nLiF,13.6\nNaCl,8.5\n")
+    assert read_table(tmp_path / "t.csv").notes[-1] == (
+        "labels from 0 (Cu, line 2) to 13.6 (LiF, line 3), 1 of 3 are 0"
+    )
