@@ -120,6 +120,7 @@ class EnsembleOracle(TrainedOracle):
             if member.learns:
                 member.model = SHIPPED_MODEL
         oracle.property, oracle.level = agreement(oracle.members)
+        oracle.calibration = Calibration.identity(negative=oracle.property != "band_gap")
         oracle.fitted = True
         entries = [member.entry(weight) for member, weight in oracle._weighted()]
         oracle._digest = hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()[:16]

@@ -124,6 +124,12 @@ def test_ready_members_answer_together(flat):
     assert oracle.card.description.endswith("flat, flat")
 
 
+@pytest.mark.parametrize(("target", "value"), [("formation_energy_per_atom", -1.5), ("band_gap", 0.0)])
+def test_energies_may_be_negative_and_gaps_may_not(flat, target, value):
+    members = [member(value=-1.0, property=target), member(value=-2.0, property=target)]
+    assert load_oracle("ensemble", members=members).predict([Candidate("NaCl")])[0].value == value
+
+
 def test_identity_follows_members_and_weights(flat):
     def digest(*members):
         return load_oracle("ensemble", members=list(members)).card.identity.digest
