@@ -63,7 +63,10 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def learnt_formulas(name: str, folder: Path | None, level: str) -> FormulaSketch | None:
-    """Return the sketch of the formulas that weights learnt from, or None where they came without one.
+    """Return the sketch of the formulas that weights learnt from, or None where nothing tells.
+
+    It lies beside the weights; several weights of one split share the sketch beside their folders, which says whose
+    it is by the ``rule`` with which their ``split`` begins.
 
     Args:
         name: Of the oracle.
@@ -77,6 +80,14 @@ def learnt_formulas(name: str, folder: Path | None, level: str) -> FormulaSketch
     if folder is None:
         folders = {card.get("level"): place for place, card in reversed(shipped_cards(name))}
         folder = folders.get(level) or shipped_folder(name)
-    if folder is None or not (folder / f"{LEARNT}.json").is_file():
+    if folder is None:
         return None
-    return FormulaSketch.load(folder / LEARNT)
+    if (folder / f"{LEARNT}.json").is_file():
+        return FormulaSketch.load(folder / LEARNT)
+    for place in folder.parents[:2]:  # beside the folder, or beside the oracle's for a level of its own
+        if (place / f"{LEARNT}.json").is_file():
+            found = FormulaSketch.load(place / LEARNT)
+            split = read_card(folder).get("split")
+            rule = str(split.get("rule", "")) if isinstance(split, dict) else ""
+            return found if found.card.get("rule") and rule.startswith(str(found.card["rule"])) else None
+    return None

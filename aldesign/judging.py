@@ -53,6 +53,15 @@ class Evaluation:
         none = self.truth <= 0
         return none if self.unit == "eV" and none.any() and not none.all() else None
 
+    def unseen(self) -> Evaluation:
+        """Return the rows of formulas that the oracle did not learn from; all, where nothing tells or none is."""
+        if self.learnt is None or self.learnt.all() or not self.learnt.any():
+            return self
+        kept = np.flatnonzero(~self.learnt)
+        mean, std, baseline, fold = (x[kept] for x in (self.mean, self.std, self.baseline, self.fold))
+        rows, errors = tuple(self.rows[i] for i in kept), tuple(self.errors[i] for i in kept)
+        return Evaluation(rows, mean, std, baseline, fold, errors, self.unit)
+
     def groups(self) -> dict[str, np.ndarray]:
         """Return the named groups of rows that are judged apart, each as a mask of shape (n,)."""
         found = {"all": np.ones(len(self.rows), dtype=bool)}

@@ -69,6 +69,8 @@ def test_metals_and_what_was_learnt_are_judged_apart() -> None:
     assert by_name["metals"]["mae"] == pytest.approx(0.1)
     assert by_name["metals"]["r2"] is None
     assert card_metrics(found)["mae_nonmetals"] == pytest.approx(0.4)
+    assert found.unseen().figures()[0]["mae"] == by_name["not learnt from"]["mae"]
+    assert [row.value for row in found.unseen().rows] == [0.0, 2.0, 3.0]
 
 
 def test_rows_without_an_answer_are_counted_not_averaged() -> None:

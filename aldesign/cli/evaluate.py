@@ -72,8 +72,9 @@ def evaluate(
     nothing is trained: the shipped weights (or --model DIR) predict the rows of --data. Rows that these weights
     were trained on flatter them; where the weights tell which formulas they know, those are judged apart.
 
-    Into --out go metrics.json, predictions.csv, parity.png, residuals.png and calibration.png, and while it works
-    the finished folds: the same command goes on after an interruption, another one is refused.
+    Into --out go metrics.json, predictions.csv, parity.png, residuals.png and calibration.png (of the formulas not
+    learnt from, where that is known), and while it works the finished folds: the same command goes on after an
+    interruption, another one is refused.
     """
     if sum(x is not None for x in (cv, test, model)) > 1:
         raise InputError("--cv, --test and --model exclude each other", "give one of them")
@@ -181,26 +182,19 @@ def _write(found: Evaluation, figures: list[dict[str, Any]], method: str, oracle
     from aldesign.report.evaluation import write_plots
 
     write_json(out / METRICS, {"oracle": oracle, "method": method, "unit": found.unit, "figures": figures})
-    columns = ("line", "id", "formula", "true", "predicted", "std", "fold", "error")
-    numbers = zip(found.rows, found.mean.tolist(), found.std.tolist(), found.fold.tolist(), found.errors, strict=True)
+    rows = zip(found.rows, found.mean.tolist(), found.std.tolist(), found.fold.tolist(), found.errors, strict=True)
+    learnt = [None] * len(found.rows) if found.learnt is None else [str(x).lower() for x in found.learnt.tolist()]
+    cells = (
+        [row.line, row.crystal and row.crystal.id, row.formula, row.value, _known(mean), _known(std), fold + 1, error]
+        for row, mean, std, fold, error in rows
+    )
     write_csv(
         out / PREDICTIONS,
-        columns,
-        (
-            [
-                row.line,
-                row.crystal and row.crystal.id,
-                row.formula,
-                row.value,
-                _known(mean),
-                _known(std),
-                fold + 1,
-                error,
-            ]
-            for row, mean, std, fold, error in numbers
-        ),
+        ("line", "id", "formula", "true", "predicted", "std", "fold", "error", "learnt"),
+        ([*row, known] for row, known in zip(cells, learnt, strict=True)),
     )
-    return write_plots(found, out, oracle)
+    shown = found.unseen()
+    return write_plots(shown, out, oracle if shown is found else f"{oracle}, formulas not learnt from")
 
 
 def _known(value: float) -> float | None:
