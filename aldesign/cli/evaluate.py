@@ -19,6 +19,7 @@ from aldesign.cli.options import (
     Target,
     Threads,
     ValidationFraction,
+    flowing,
     parse_options,
 )
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, print_records, report_table
@@ -36,7 +37,7 @@ METRICS, PREDICTIONS, FOLDS = "metrics.json", "predictions.csv", "folds"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(evaluate)
+    app.command(help=flowing(evaluate.__doc__))(evaluate)
 
 
 def evaluate(

@@ -32,6 +32,11 @@ Seed = Annotated[int, typer.Option(help="Equal seeds give equal results.")]
 Threads = Annotated[int, typer.Option(min=1, help="Processor threads; results may depend on it in the last digits.")]
 
 
+def flowing(text: str | None) -> str:
+    """Return a docstring's paragraphs without the line ends within them, which a help page would keep."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
+
+
 def parse_options(texts: list[str] | None) -> dict[str, Any]:
     """Return ``KEY=VALUE`` words as a dictionary; values are read as YAML scalars.
 

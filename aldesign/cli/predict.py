@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aldesign.cli.options import LoadOptions, OracleName, parse_options
+from aldesign.cli.options import LoadOptions, OracleName, flowing, parse_options
 from aldesign.cli.output import FormulaColumn, Json, note, print_json, print_rows
 from aldesign.errors import InputError
 
@@ -22,7 +22,7 @@ _FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".cif", ".gz")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(predict)
+    app.command(help=flowing(predict.__doc__))(predict)
 
 
 def predict(

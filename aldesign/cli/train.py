@@ -19,6 +19,7 @@ from aldesign.cli.options import (
     Target,
     Threads,
     ValidationFraction,
+    flowing,
     parse_options,
 )
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, report_table
@@ -29,7 +30,7 @@ GENERATIVE = ("autoencoder", "gan")
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(train)
+    app.command(help=flowing(train.__doc__))(train)
 
 
 def train(
