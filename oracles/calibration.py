@@ -31,6 +31,7 @@ _SWEEPS = 4
 _STARTS = (0.0, -0.3, -0.6, 0.3)  # shifts of the least std, in its logarithm
 _STEPS = (0.2, 0.1, 0.05, 0.02, 0.01)  # of the search on counts, in logarithms of a std
 _ALL_ROWS = 20.0  # weight of the coverage of all rows against that of the groups
+_WEIGHTS = (1.0, 2.0)  # of the two shares; heavy tails miss the second one by more
 _PULL = 1e-3  # back to where the search began
 
 _PARTS = ("stated", "reported", "value", "factor")
@@ -224,10 +225,10 @@ class _Misses:
         """Return them for the parameters `point`, which give `level` (n,) to the rows."""
         total = _PULL * float(np.mean((point - self.start) ** 2))
         reached = np.maximum(level + self.beyond, math.log(FLOOR))
-        for width, share in zip(WIDTHS, COVERED, strict=True):
+        for width, share, weight in zip(WIDTHS, COVERED, _WEIGHTS, strict=True):
             inside = (self.target <= reached + math.log(width)).astype(np.float64)
-            total += _ALL_ROWS * (float(inside.mean()) - share) ** 2
-            total += float(self.shares @ (self.groups @ inside - share) ** 2)
+            total += weight * _ALL_ROWS * (float(inside.mean()) - share) ** 2
+            total += weight * float(self.shares @ (self.groups @ inside - share) ** 2)
         return total
 
 
