@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 SYMPREC = 0.01  # Å, tolerance of the symmetry search
+_CHARGE = re.compile(r"\d*[+-]$")  # as in "Fe3+"
 
 
 def formula_of(crystal: Crystal) -> str:
@@ -75,7 +76,9 @@ def from_record(record: Any) -> Crystal:
     missing = [key for key in ("lattice", "species", "frac") if key not in record]
     if missing:
         raise InputError(f"the record has no {' and no '.join(missing)}", "a crystal is {id, lattice, species, frac}")
-    cell = record["lattice"]
+    cell, sites = record["lattice"], record["species"]
+    if isinstance(sites, list | tuple) and any(isinstance(site, Mapping | list) for site in sites):
+        raise InputError("a site lists several species or occupancies", "order it; only full occupancies are handled")
     if isinstance(cell, list | tuple) and len(cell) == 3:
         raise InputError(
             "the lattice has three entries: vectors, or lengths alone", "give a, b, c in Å and alpha, beta, gamma"
@@ -83,7 +86,7 @@ def from_record(record: Any) -> Crystal:
     try:
         lattice = tuple(float(x) for x in cell)
         frac = np.array(record["frac"], dtype=np.float64)
-        species = tuple(str(symbol) for symbol in record["species"])
+        species = tuple(_CHARGE.sub("", str(symbol)) for symbol in sites)
     except (TypeError, ValueError) as error:
         raise InputError(f"lattice, species or frac hold something else than numbers and symbols: {error}") from None
     if len(lattice) != 6 or not all(math.isfinite(x) and x > 0 for x in lattice):

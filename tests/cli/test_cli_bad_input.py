@@ -94,7 +94,7 @@ LINES = {
     "no species": (json.dumps({**CELL, "species": [], "frac": []}), "no sites"),
     "null species": (json.dumps({**CELL, "species": None}), "something else than numbers"),
     "no element": (json.dumps({**CELL, "species": ["Na", "Xx"]}), "'Xx' are no elements"),
-    "partial occupancy": (json.dumps({**CELL, "species": [{"Na": 0.5}, "Cl"]}), "are no elements"),
+    "partial occupancy": (json.dumps({**CELL, "species": [{"Na": 0.5}, "Cl"]}), "several species or occupancies"),
     "too few sites": (json.dumps({**CELL, "frac": [[0, 0, 0]]}), "2 species need (2, 3)"),
     "no number": (json.dumps({**CELL, "frac": [[0, 0, 0], [None, 0, 0]]}), "is not finite"),
     "other formula": (json.dumps({**CELL, "formula": "KCl"}), "but the crystal is NaCl"),

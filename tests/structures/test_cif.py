@@ -241,3 +241,9 @@ def test_a_full_disk_leaves_no_part_of_a_cif(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_cif(PRIMITIVE, tmp_path / "x.cif")
     assert not list(tmp_path.iterdir())
+
+
+def test_charges_of_species_are_dropped() -> None:
+    record = {"id": "x", "lattice": [4, 4, 4, 90, 90, 90], "species": ["Fe3+", "Na+", "O2-", "Cl-"]}
+    crystal = from_record({**record, "frac": [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]})
+    assert crystal.species == ("Fe", "Na", "O", "Cl")
