@@ -202,7 +202,7 @@ class CrystalGraphOracle(TrainedOracle):
 
         The std is as stated until `calibrate` is called.
         """
-        self.networks = [_rounded(network.cpu()) for network in networks]
+        self.networks = [rounded(network.cpu()) for network in networks]
         self.scaling, self.domain, self.lean = scaling, domain, 0.5
         negative = self.property != "band_gap"
         self.calibrations = {level: Calibration.identity(negative=negative) for level in self.known_levels}
@@ -361,8 +361,8 @@ class CrystalFormationOracle(CrystalGraphOracle):
         super().__init__(property, **config)
 
 
-def _rounded(network: CrystalNetwork) -> CrystalNetwork:
-    """Return the network in double precision with its weights as they are stored."""
+def rounded(network: CrystalNetwork) -> CrystalNetwork:
+    """Return the network in double precision, its weights as they are stored: rounded to half precision."""
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             if name not in network.EXACT:

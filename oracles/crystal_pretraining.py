@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 
 from aldesign.learning.checkpoint import load_card, load_weights, save_weights
 from aldesign.learning.threads import device, pin_threads
@@ -34,9 +35,9 @@ from aldesign.seeds import torch_seed
 from oracles.common import Progress
 from oracles.crystal_data import LICENCE, ORIGIN, PARTS, Labelled, read_labelled, stored_graphs
 from oracles.crystal_domain import CrystalDomain
-from oracles.crystal_graph import CrystalFormationOracle, CrystalGraphOracle
+from oracles.crystal_graph import CrystalFormationOracle, CrystalGraphOracle, rounded
 from oracles.crystal_heads import Scaling, answers
-from oracles.crystal_learning import Examples, learn
+from oracles.crystal_learning import Examples, harvest, learn
 from oracles.crystal_network import OUTPUTS, CrystalNetwork, NetworkSize
 from oracles.metrics import error_metrics
 from oracles.pretraining import SPLIT_SEED
@@ -48,6 +49,7 @@ KINDS: dict[str, type[CrystalGraphOracle]] = {
 }
 TARGETS = {"crystal_graph_eform": ENERGY, "crystal_graph": GAP}
 CUTOFF, MAX_NEIGHBOURS = 6.0, 12
+OUTPUTS_FILE = "outputs.safetensors"
 SIZE_CLASSES = (1, 11, 31, 61, 101, 10_000)  # atoms in a cell; the test set is judged between each two
 _PLAN = TrainingPlan(epochs=24, batch_size=64, learning_rate=2e-3, weight_decay=1e-2, patience=None, gradient_clip=5.0)
 PLANS = {ENERGY: _PLAN, GAP: replace(_PLAN, epochs=14, learning_rate=1.5e-3)}
@@ -122,6 +124,7 @@ def train_member(
         "peak_memory_gib": _peak_memory_gib(),
     }
     save_weights(folder, {k: v.cpu() for k, v in network.state_dict().items()}, card)
+    held_outputs(folder, labelled)
     return folder
 
 
@@ -131,6 +134,21 @@ def load_member(folder: Path) -> tuple[CrystalNetwork, dict[str, Any]]:
     network = CrystalNetwork(NetworkSize(**card["size"]))
     network.load_state_dict(tensors)
     return network.eval(), card
+
+
+def held_outputs(folder: Path, labelled: Labelled) -> dict[str, np.ndarray]:
+    """Return the outputs of a finished network for the validation and test examples, kept beside it.
+
+    They are those of the network as it is shipped: of rounded weights, in double precision.
+    """
+    path = folder / OUTPUTS_FILE
+    if not path.exists():
+        network = rounded(load_member(folder)[0])
+        cpu = torch.device("cpu")
+        found = {part: harvest(network, labelled.crystals, labelled.parts[part], cpu, knot=None) for part in PARTS[1:]}
+        save_file(found, path)
+    kept: dict[str, np.ndarray] = load_file(path)
+    return kept
 
 
 def assemble(name: str, data: Path, work: Path, out: Path, *, progress: Progress | None = None) -> CrystalGraphOracle:
@@ -168,10 +186,10 @@ def assemble(name: str, data: Path, work: Path, out: Path, *, progress: Progress
     domain = CrystalDomain.fit(labelled.crystals.store, np.unique(train.crystal))
     oracle.assemble([network for network, _ in members], Scaling(**note["scaling"]), domain)
     metrics, sizes = {}, labelled.crystals.store.sizes()
+    held = [held_outputs(folder, labelled) for folder in folders]
+    oracle.calibrate([outputs["validation"] for outputs in held], validation)
     for part, examples in (("validation", validation), ("test", test)):
-        outputs = oracle.read(labelled.crystals, examples)
-        if part == "validation":
-            oracle.calibrate(outputs, examples)
+        outputs = [outputs[part] for outputs in held]
         metrics[part] = judge(oracle, outputs, examples, sizes[examples.crystal])
     rule = f"numpy default_rng({SPLIT_SEED}).permutation of the sorted formulas of the table, 80/10/10"
     oracle.describe(
