@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +128,9 @@ def _ready(name: str, model: Path | None, level: str | None, target: str | None,
         quantity(target)
     ready = load_oracle(name, model, **options)
     if level is not None and level != ready.card.level and "level" not in options:
-        ready = load_oracle(name, model, level=level, **options)
+        # without weights of that level, those that there are can still be held against its labels: that is told
+        with suppress(InputError):
+            ready = load_oracle(name, model, level=level, **options)
     if target not in (None, ready.card.property):
         raise InputError(f"{name!r} predicts {ready.card.property}, not {target}", "choose with --property")
     return ready

@@ -105,6 +105,12 @@ def test_polymorphs_and_levels_of_a_table(table: Path, tmp_path: Path, capsys: p
     assert "NaF: 6 in line 6, 6.4 in line 39" in said
 
 
+def test_weights_of_another_level_are_judged_with_a_warning(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", "--oracle", "random_forest", "--data", str(table), "--level", "GW", "-q"]
+    assert run(arguments) == 0
+    assert "the oracle states PBE, the labels GW" in capsys.readouterr().err
+
+
 def test_equal_seeds_give_equal_weights(table: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert run(forest("train", table, "--out", str(tmp_path / name), "-q", "--seed", "3")) == 0
