@@ -72,13 +72,6 @@ class Calibration:
         return cls(np.zeros(1), np.zeros(1), np.zeros(1), np.zeros(1), math.inf if negative else 0.0)
 
     @classmethod
-    def of_line(cls, scale: float, floor: float, *, negative: bool = True) -> Self:
-        """Return the map that reports ``scale * stated + floor`` for stated std from 1 meV to 10 eV."""
-        stated = np.linspace(math.log(FLOOR), math.log(10.0), 50)
-        reported = np.log(scale * np.exp(stated) + floor)
-        return cls(stated, reported, np.zeros(1), np.zeros(1), math.inf if negative else 0.0)
-
-    @classmethod
     def fit(cls, truth: Array, location: Array, stated: Array, *, negative: bool = True) -> Self:
         """Return the map for n rows that were not trained on.
 

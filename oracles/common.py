@@ -145,7 +145,8 @@ class TrainedOracle(ABC):
         try:
             oracle = cls(card["property"], **card["config"])
             oracle.level = card["level"]
-            oracle.calibration = _calibration(arrays, card)
+            kept = {name: arrays.pop(name) for name in oracle.calibration.arrays()}
+            oracle.calibration = Calibration.from_arrays(kept)
             oracle.training = {key: card[key] for key in TRAINING_KEYS if key in card}
             oracle._restore(arrays)
         except CheckpointError:
@@ -352,13 +353,3 @@ class CompositionOracle(TrainedOracle):
 
         A gap's location may be negative; it should be where the model can tell metals apart, see `Calibration`.
         """
-
-
-def _calibration(arrays: dict[str, np.ndarray], card: Mapping[str, Any]) -> Calibration:
-    """Return the calibration among `arrays`, and take it from them; weights of old have a line in their card."""
-    found = [name for name in arrays if name.startswith("calibration.")]
-    if "calibration.stated" in found:
-        kept = {name: arrays.pop(name) for name in found if name.count(".") == 1}
-        return Calibration.from_arrays(kept)
-    negative = card["property"] != "band_gap"
-    return Calibration.of_line(*card.get("calibration", (1.0, 0.0)), negative=negative)

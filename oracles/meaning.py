@@ -11,16 +11,14 @@ import numpy as np
 from aldesign.errors import CheckpointError
 
 SEAL = "card.meaning"
-CONFIG = "config"
-# Weights written before there was a seal are of these.
-UNSEALED = {"property": "band_gap", "unit": "eV", "level": "PBE"}
+MEANING = ("property", "unit", "level")
 
 
 def seal(
     property: str,  # noqa: A002 (the card's word)
     unit: str,
     level: str,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
     """Return the array, uint8 text of a JSON object, that stores them beside the weights.
 
@@ -28,12 +26,10 @@ def seal(
         property: What is predicted.
         unit: Of the answers.
         level: Level of theory.
-        config: The model's settings, which say how its arrays are read; None where it has none.
+        config: The model's settings, which say how its arrays are read.
 
     """
-    content: dict[str, Any] = {"property": property, "unit": unit, "level": level}
-    if config is not None:
-        content[CONFIG] = dict(config)
+    content = {"property": property, "unit": unit, "level": level, "config": dict(config)}
     text = json.dumps(content, sort_keys=True)
     return {SEAL: np.frombuffer(text.encode(), dtype=np.uint8).copy()}
 
@@ -48,25 +44,22 @@ def unseal(origin: str, card: Mapping[str, Any], arrays: Mapping[str, np.ndarray
 
     Raises:
         CheckpointError: The card states another property, unit, level or setting than the weights, or the seal is
-            damaged.
+            missing or damaged.
 
     """
-    config: object = None
-    if SEAL in arrays:
-        try:
-            sealed = json.loads(arrays[SEAL].tobytes())
-            stated, config = {name: sealed[name] for name in UNSEALED}, sealed.get(CONFIG)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"the weights in {origin} have a damaged seal", "copy them again") from error
-    else:
-        stated = UNSEALED
+    if SEAL not in arrays:
+        raise CheckpointError(f"the weights in {origin} do not say what they were trained for", "train them again")
+    try:
+        sealed = json.loads(arrays[SEAL].tobytes())
+        stated, config = {name: sealed[name] for name in MEANING}, dict(sealed["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"the weights in {origin} have a damaged seal", "copy them again") from error
     for name, value in stated.items():
         _same(origin, name, card.get(name), value)
-    if isinstance(config, dict):
-        given = card.get(CONFIG)
-        if not isinstance(given, dict):
-            _same(origin, CONFIG, given, config)
-            given = {}
+    given = card.get("config")
+    if not isinstance(given, dict):
+        _same(origin, "config", given, config)
+    else:
         for name in sorted(config.keys() | given.keys()):
             _same(origin, f"the setting {name}", given.get(name), config.get(name))
     return {name: array for name, array in arrays.items() if name != SEAL}

@@ -1,7 +1,5 @@
 """Coverage holds on rows that the calibration never saw, in groups too, and degenerate rows do no harm."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -175,10 +173,3 @@ def test_damaged_storage_is_refused():
         Calibration.from_arrays({k: v for k, v in arrays.items() if not k.endswith("factor")})
     with pytest.raises(ValueError, match="shapes"):
         Calibration.from_arrays({**arrays, "calibration.reported": np.zeros(2)})
-
-
-def test_a_line_is_what_cards_once_held():
-    found = Calibration.of_line(0.7, 0.02)
-    stated = np.geomspace(2e-3, 8.0, 100)
-    np.testing.assert_allclose(found.std(np.zeros(100), stated), 0.7 * stated + 0.02, rtol=3e-3)
-    assert math.isinf(found.softness)

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from aldesign.errors import CheckpointError, InputError
@@ -12,10 +13,11 @@ from aldesign.registry import load_oracle
 from oracles.common import SHIPPED
 from oracles.crystal_graph import CrystalGraphOracle
 from oracles.dense import DenseOracle
-from oracles.meaning import seal
+from oracles.meaning import SEAL
 from oracles.random_forest import RandomForestOracle
 from oracles.stoichiometry_graph import StoichiometryGraphOracle
 
+MEANING = {"property": "band_gap", "unit": "eV", "level": "PBE"}
 ASKED = [Candidate(f) for f in ("NaCl", "GaAs", "TiO2")]
 TRAINABLE = (RandomForestOracle, DenseOracle, StoichiometryGraphOracle, CrystalGraphOracle)
 
@@ -116,15 +118,30 @@ def test_facts_of_the_training_may_be_added_to_a_card(forest, tmp_path):
     assert RandomForestOracle.load(other).card.training["licence"] == "CC0"
 
 
-def test_weights_from_before_settings_were_sealed_are_read(forest, tmp_path):
-    """They hold no settings in the seal, and the calibration as a line in the card."""
+@pytest.mark.parametrize(
+    ("sealed", "said"),
+    [
+        (None, "do not say what they were trained for"),
+        (MEANING, "damaged seal"),
+        ([1, 2], "damaged seal"),
+        ({**MEANING, "config": None}, "damaged seal"),
+    ],
+)
+def test_weights_without_a_whole_seal_are_refused(forest, tmp_path, sealed, said):
     tensors, card = load_weights(forest)
-    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(("calibration.", "card."))}
-    save_weights(tmp_path, {**arrays, **seal("band_gap", "eV", "PBE")}, {**card, "calibration": [2.0, 0.1]})
-    old, new = RandomForestOracle.load(tmp_path), RandomForestOracle.load(forest)
-    for a, b in zip(old.predict(ASKED), new.predict(ASKED), strict=True):
-        assert a.value == b.value
-        assert a.std == pytest.approx(2.0 * b.std + 0.1, rel=3e-3)
+    arrays = {k: v.numpy() for k, v in tensors.items() if k != SEAL}
+    if sealed is not None:
+        arrays[SEAL] = np.frombuffer(json.dumps(sealed).encode(), dtype=np.uint8).copy()
+    save_weights(tmp_path, arrays, card)
+    with pytest.raises(CheckpointError, match=said):
+        RandomForestOracle.load(tmp_path)
+
+
+def test_weights_without_a_calibration_are_refused(forest, tmp_path):
+    tensors, card = load_weights(forest)
+    save_weights(tmp_path, {k: v for k, v in tensors.items() if not k.startswith("calibration.")}, card)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        RandomForestOracle.load(tmp_path)
 
 
 def test_other_meanings_come_back_from_storage(tmp_path):
