@@ -22,9 +22,9 @@ SOFT_EV = 5e-3  # the gap reported for a location of exactly 0
 WIDTHS, COVERED = (1.0, 1.96), (0.6827, 0.95)  # the share of a normal distribution within so many std
 
 _LEAST_ROWS = 10  # with fewer nothing can be said
-_ROWS_PER_KNOT = 50
+_ROWS_PER_KNOT = 250
 _MOST_KNOTS = 8
-_VALUE_KNOTS, _VALUE_ROWS, _VALUE_UNIT = 4, 1000, 0.2  # the last in eV: values far below it count as equal
+_VALUE_KNOTS, _VALUE_ROWS, _VALUE_UNIT = 4, 300, 0.2  # the last in eV: values far below it count as equal
 _BEYOND = 10.0  # how far above the largest stated std the map goes on
 _BANDWIDTH = 0.1  # of the smoothed quantile loss, in logarithms of a std
 _SWEEPS = 4
@@ -77,7 +77,8 @@ class Calibration:
 
         First the two quantiles of the error are learned together (composite quantile regression, Zou and Yuan, Ann.
         Stat. 36, 1108, 2008, with a smoothed loss), which is a convex problem; then steps on the knots bring the
-        shares counted nearer to 68 and 95 %. From 10 to 100 rows one factor is learned, below 10 nothing.
+        shares counted nearer to 68 and 95 %. From 10 to 500 rows one factor is learned, from 300 on also one that
+        depends on the answer; below 10 rows nothing is.
 
         Args:
             truth: Labels, (n,).

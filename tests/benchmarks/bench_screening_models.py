@@ -28,7 +28,7 @@ from aldesign.records import LabelledRow
 PAPER_R2 = {"Exp2_BS_1k": 0.409, "Exp2_AL_1741": 0.414, "Exp3_BS_0.3k": 0.227, "Exp3_AL_1153": 0.417}
 SETTINGS: dict[str, dict[str, object]] = {
     "random_forest": {"trees": 200, "min_decrease": 0.0},
-    "stoichiometry_graph": {"start": "stoichiometry_graph_eform", "members": 3},
+    "stoichiometry_graph": {"members": 3},
 }
 HELD_OUT = 3000
 
