@@ -263,16 +263,18 @@ def test_shipped_weights_know_textbook_crystals(formula, pbe_gap, energy):
     assert found.in_domain
 
 
-# Gaps at room temperature (Strehlow and Cook, J. Phys. Chem. Ref. Data 2, 163, 1973): PBE gives about half of them.
+# Gaps at room temperature (Strehlow and Cook, J. Phys. Chem. Ref. Data 2, 163, 1973); PBE gives about half of them.
+# Hybrids come near: Heyd et al., J. Chem. Phys. 123, 174101 (2005), have 6.5, 1.2, 3.4 and 1.3 eV.
 @pytest.mark.parametrize(("formula", "measured"), [("MgO", 7.8), ("GaAs", 1.43), ("ZnS", 3.7), ("Si", 1.12)])
 def test_shipped_weights_answer_at_several_levels(formula, measured):
     asked = [candidate(CRYSTALS[formula], formula)]
-    found = {
-        level: CrystalGraphOracle.load(level=level).predict(asked)[0].value for level in CrystalGraphOracle.levels()
-    }
-    assert list(found) == ["PBE", "HSE", "GLLB-SC", "SCAN", "experiment"]
-    assert found["experiment"] == pytest.approx(measured, abs=0.8)
-    assert found["PBE"] < min(found["HSE"], found["GLLB-SC"], found["experiment"])
+    answers = {level: CrystalGraphOracle.load(level=level).predict(asked)[0] for level in CrystalGraphOracle.levels()}
+    assert list(answers) == ["PBE", "HSE", "GLLB-SC", "SCAN", "experiment"]
+    assert all(answer.ok and answer.level == level for level, answer in answers.items())
+    miss = {level: abs(answer.value - measured) for level, answer in answers.items()}
+    assert miss["experiment"] < 0.7 * miss["PBE"]
+    assert miss["HSE"] < miss["PBE"]
+    assert answers["PBE"].value < min(answers[level].value for level in ("HSE", "GLLB-SC", "SCAN", "experiment"))
 
 
 def test_shipped_cards_state_data_split_metrics_and_licence():

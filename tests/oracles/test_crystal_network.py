@@ -119,17 +119,18 @@ def test_loss_forgives_metals_below_zero_and_learns_the_size_of_gaps_from_non_me
 
 def test_gap_is_read_from_both_kinds_of_heads():
     scaling = Scaling(1.0, 2.0, floored=True)
-    logit = np.log(0.8 / 0.2)
+    logit = np.log(0.6 / 0.4)
     one = np.array([[0.5, np.log(0.5), logit, 1.5], [-2.0, np.log(0.5), -10.0, 1.0]])
     location, std = answers([one], scaling, 0.25)
-    assert location[0] == pytest.approx(0.75 * 2.0 + 0.25 * 0.8 * 4.0)
-    # b = 1 eV, and a gap of 4 eV that is there four times of five
-    assert std[0] == pytest.approx(np.sqrt(2.0 + 0.16 * 16.0))
+    told = 0.25 * 0.7  # a chance of 0.6 is so far up between one and three in four
+    assert location[0] == pytest.approx((1.0 - told) * 2.0 + told * 4.0)
+    # b = 1 eV, and a gap of 4 eV that is there three times of five
+    assert std[0] == pytest.approx(np.sqrt(2.0 + 0.24 * 16.0))
     assert location[1] < -2.9  # surely a metal: as far below zero as the location
     other = one + np.array([1.0, 0.0, 0.0, 0.0])
     both, wide = answers([one, other], scaling, 0.25)
-    assert both[0] == pytest.approx(location[0] + 0.75)
-    assert wide[0] == pytest.approx(np.sqrt(std[0] ** 2 + 0.75**2))
+    assert both[0] == pytest.approx(location[0] + 1.0 - told)
+    assert wide[0] == pytest.approx(np.sqrt(std[0] ** 2 + (1.0 - told) ** 2))
 
 
 def test_lean_is_the_one_with_the_least_error():
