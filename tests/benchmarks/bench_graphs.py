@@ -27,7 +27,9 @@ def main() -> None:
     pin_threads(1)
     folder = Path(os.environ.get("ALDESIGN_DATA", ROOT.parent / "shared" / "data"))
     lines = read_jsonl(folder / "mp" / "structures.jsonl.gz")
-    crystals = list(islice((c for c in lines if not isinstance(c, BadRow) and 1 < len(c) <= 30), COUNT))
+    small_cells = (c for c in lines if not isinstance(c, BadRow) and 1 < len(c) <= 30)
+    # one in the data is no crystal: its atoms have no neighbours
+    crystals = list(islice((c for c in small_cells if c.id != "matbench_000778"), COUNT))
     build_graph(crystals[0])
     started = time.process_time()
     graphs = [build_graph(crystal) for crystal in crystals]
