@@ -190,7 +190,7 @@ class CrystalGraphOracle(TrainedOracle):
         self.training = {
             "data": {"rows": len(kept), "digest": rows_digest(kept)},
             "split": {"train": len(inner), "validation": len(outer), "seed": seed},
-            "training_seconds": round(seconds or time.monotonic() - started, 1),
+            "training_seconds": round(seconds or time.monotonic() - started, 3),
         }
         if len(outer):
             self.calibrate(self.read(crystals, every[outer]), every[outer])
