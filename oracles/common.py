@@ -295,7 +295,7 @@ class CompositionOracle(TrainedOracle):
         self.training = {
             "data": {"rows": len(given), "digest": rows_digest(given), **({"merged": merged} if merged else {})},
             "split": {"train": len(train), "validation": len(validation), "seed": seed},
-            "training_seconds": round(seconds or time.monotonic() - started, 1),
+            "training_seconds": round(seconds or time.monotonic() - started, 3),
         }
         if validation:
             self.evaluate(validation, "validation")

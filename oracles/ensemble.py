@@ -166,7 +166,7 @@ class EnsembleOracle(TrainedOracle):
         self.training = {
             "data": {"rows": len(rows), "digest": rows_digest(rows)},
             "split": {"train": len(train), "validation": len(validation), "seed": seed},
-            "training_seconds": round(max(seconds, 0.0) + time.monotonic() - started, 1),
+            "training_seconds": round(max(seconds, 0.0) + time.monotonic() - started, 3),
         }
         if validation:
             self.evaluate(validation, "validation")

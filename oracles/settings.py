@@ -65,8 +65,7 @@ def checked(oracle: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) 
     """Return the settings that `given` makes of `defaults`, each of its default's type and in its range.
 
     A setting without a rule of its own is a whole number from 1, or a positive number, as its default is. None is
-    allowed where the default is None. A default of another type (a text, a list) is the oracle's to check, but for
-    ``targets``, a list of properties.
+    allowed where the default is None. A default of another type (a text, a list) is the oracle's to check.
 
     Args:
         oracle: Name, for messages.
@@ -86,8 +85,6 @@ def checked(oracle: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) 
 def _checked(oracle: str, name: str, default: object, value: object) -> object:
     if value is None and default is None:
         return None
-    if name == "targets":
-        return _properties(oracle, value)
     rule = RULES.get(name)
     if rule is None:
         if isinstance(default, bool) or not isinstance(default, int | float):
@@ -107,9 +104,3 @@ def _number(value: object, kind: type[int] | type[float]) -> float | None:
     if kind is float:
         return float(value)
     return int(value) if value == int(value) else None
-
-
-def _properties(oracle: str, value: object) -> list[str] | tuple[str, ...]:
-    if isinstance(value, list | tuple) and all(item in UNITS for item in value) and len(set(value)) == len(value):
-        return value
-    raise InputError(f"{oracle} got targets={value!r}", f"allowed: a list of {', '.join(UNITS)}")
