@@ -123,7 +123,7 @@ class GeneratorSpec(Section):
 class OracleSpec(Section):
     """Who is paid for gaps; `model` is a folder written by ``aldesign train``, None for shipped weights.
 
-    The ``members`` of an ensemble may stand beside `kind`, or among the options.
+    The ``level`` of theory, and the ``members`` of an ensemble, may stand beside `kind`, or among the options.
     """
 
     kind: str = "random_forest"
@@ -132,14 +132,13 @@ class OracleSpec(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _members_are_options(cls, value: Any) -> Any:
-        if not isinstance(value, dict) or "members" not in value:
+    def _common_options(cls, value: Any) -> Any:
+        beside = [key for key in ("level", "members") if isinstance(value, dict) and key in value]
+        options = value.get("options") or {} if beside else None
+        if not isinstance(options, dict) or any(key in options for key in beside):
             return value
-        options = value.get("options") or {}
-        if not isinstance(options, dict) or "members" in options:
-            return value
-        rest = {key: inner for key, inner in value.items() if key != "members"}
-        return {**rest, "options": {**options, "members": value["members"]}}
+        rest = {key: inner for key, inner in value.items() if key not in beside}
+        return {**rest, "options": {**options, **{key: value[key] for key in beside}}}
 
 
 class StructuresSpec(Section):

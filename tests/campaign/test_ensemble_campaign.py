@@ -57,6 +57,11 @@ def test_members_stand_beside_the_kind_or_among_the_options(spec: CampaignSpec, 
     assert named.oracle.options == {"members": ["dense", {"kind": "dense", "model": "shipped"}]}
 
 
+def test_the_level_of_theory_stands_beside_the_kind() -> None:
+    spec = read_spec(HERE / "tiny.yaml", ("oracle.kind=stoichiometry_graph", "oracle.level=experiment"))
+    assert spec.oracle.options == {"level": "experiment"}
+
+
 def test_belongings_are_copied_and_found_again(spec: CampaignSpec, tmp_path: Path) -> None:
     inner = {"kind": "ensemble", "members": ["dense", spec.oracle.options["members"][1]]}
     content = spec.model_dump(mode="json")
