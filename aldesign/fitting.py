@@ -157,7 +157,7 @@ def divide(
 
 
 def _shares(validation_fraction: float, test_fraction: float) -> list[float]:
-    return [1.0 - validation_fraction - test_fraction, validation_fraction, test_fraction]
+    return [round(1.0 - validation_fraction - test_fraction, 12), validation_fraction, test_fraction]
 
 
 def peak_memory_gib() -> float | None:
