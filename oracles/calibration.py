@@ -24,7 +24,8 @@ WIDTHS, COVERED = (1.0, 1.96), (0.6827, 0.95)  # the share of a normal distribut
 _LEAST_ROWS = 10  # with fewer nothing can be said
 _ROWS_PER_KNOT = 250
 _MOST_KNOTS = 8
-_VALUE_KNOTS, _VALUE_ROWS, _VALUE_UNIT = 4, 300, 0.2  # the last in eV: values far below it count as equal
+_VALUE_KNOTS = ((1000, 4), (300, 2))  # at least so many rows: so many knots; one with fewer rows
+_VALUE_UNIT = 0.2  # eV; values far below it count as equal
 _BEYOND = 10.0  # how far above the largest stated std the map goes on
 _BANDWIDTH = 0.1  # of the smoothed quantile loss, in logarithms of a std
 _SWEEPS = 4
@@ -77,8 +78,8 @@ class Calibration:
 
         First the two quantiles of the error are learned together (composite quantile regression, Zou and Yuan, Ann.
         Stat. 36, 1108, 2008, with a smoothed loss), which is a convex problem; then steps on the knots bring the
-        shares counted nearer to 68 and 95 %. From 10 to 500 rows one factor is learned, from 300 on also one that
-        depends on the answer; below 10 rows nothing is.
+        shares counted nearer to 68 and 95 %. From 10 to 500 rows one factor is learned, and from 300 on another
+        that depends on the answer; below 10 rows nothing is.
 
         Args:
             truth: Labels, (n,).
@@ -95,7 +96,7 @@ class Calibration:
         value = _answer(location, softness)
         x, y = np.log(np.maximum(stated, FLOOR)), np.arcsinh(value / _VALUE_UNIT)
         knots = _knots(x, int(np.clip(len(x) // _ROWS_PER_KNOT, 1, _MOST_KNOTS)))
-        places = _knots(y, _VALUE_KNOTS if len(x) >= _VALUE_ROWS else 1)
+        places = _knots(y, next((count for rows, count in _VALUE_KNOTS if len(x) >= rows), 1))
         beyond, basis, others = _beyond(x, knots), _hats(x, knots), _hats(y, places)
         # errors below half the floor are covered by every std
         target = np.log(np.maximum(np.abs(value - truth), FLOOR / 2))

@@ -181,14 +181,15 @@ class NetworkOracle(CompositionOracle):
         return seconds
 
     def _infer(self, inputs: Compositions) -> tuple[np.ndarray, np.ndarray]:
-        values, stds = np.zeros((2, len(self.members), len(inputs)))
+        locations, values, stds = np.zeros((3, len(self.members), len(inputs)))
         for i in range(0, len(inputs), CHUNK):
             part = inputs[i : i + CHUNK]
             outputs = member_outputs(self.members, self._tensors(part), part)
-            values[:, i : i + CHUNK] = self._locations(outputs)
+            locations[:, i : i + CHUNK], values[:, i : i + CHUNK] = self._locations(outputs), self._values(outputs)
             stds[:, i : i + CHUNK] = np.exp(outputs[..., 1].clip(-SUREST, LOG_SCALE))
         spread = float(self.scaling["target"][1])
-        return values.mean(axis=0), np.sqrt((stds**2).mean(axis=0) * spread**2 + values.var(axis=0))
+        # networks that disagree on how far below zero a metal lies still agree that it is one
+        return locations.mean(axis=0), np.sqrt((stds**2).mean(axis=0) * spread**2 + values.var(axis=0))
 
     def evaluate_members(self, rows: Sequence[LabelledRow], name: str = "test") -> list[dict[str, float]]:
         """Return the errors on `rows` of each network by itself, and keep them in the card."""
