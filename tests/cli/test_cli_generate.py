@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aldesign.cli.app import run
-from aldesign.models import train
+from aldesign.models import train_gan
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = folder / "weights"
     with pytest.MonkeyPatch.context() as patch:
         # The quality of 500 samples is enough of a judgement here.
-        patch.setattr(train, "sample_quality", partial(train.sample_quality, n=500))
+        patch.setattr(train_gan, "sample_quality", partial(train_gan.sample_quality, n=500))
         assert (
             run(["train", "--oracle", "gan", "--data", str(folder / "f.txt"), "--out", str(out), "--epochs", "1"]) == 0
         )

@@ -10,8 +10,9 @@ from aldesign.chemistry.formula import canonical
 from aldesign.errors import InputError
 from aldesign.models import autoencoder, gan
 from aldesign.models.autoencoder import AutoencoderConfig, FormulaAutoencoder
+from aldesign.models.counting import distribution
 from aldesign.models.gan import FormulaGAN, GanConfig
-from aldesign.models.train import distribution, split, train_model, usable
+from aldesign.models.train import split, train_model, usable
 
 FORMULAS = [
     f"{a}{n}{x}"
@@ -27,7 +28,7 @@ def small(monkeypatch):
     monkeypatch.setattr(gan.FormulaGAN.__init__, "__defaults__", (GanConfig(8, 16, 16),))
     monkeypatch.setattr(autoencoder, "PLAN", replace(autoencoder.PLAN, epochs=2, batch_size=16))
     monkeypatch.setattr(gan, "PLAN", replace(gan.PLAN, epochs=2, batch_size=16))
-    monkeypatch.setattr("aldesign.models.train.SAMPLES", 50)
+    monkeypatch.setattr("aldesign.models.train_gan.SAMPLES", 50)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("autoencoder", FormulaAutoencoder), ("gan", FormulaGAN)])
