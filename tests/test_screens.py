@@ -84,6 +84,8 @@ def test_included_elements_are_the_only_ones():
     rules = {"elements": {"include": ["halogen", "alkali", "O"]}}
     assert passed(rules, ["NaCl", "Na2O", "MgO"]) == [True, True, False]
     assert reason(rules, "MgO") == "Mg not among the included elements"
+    assert passed({"elements": {"require": ["halogens", "O"]}}, ["NaCl", "MgO", "GaAs"]) == [True, True, False]
+    assert reason({"elements": {"require": ["halogens", "O"]}}, "GaAs") == "nothing of what is required: halogens, O"
     assert passed({"elements": {"include": "halogens", "exclude": "F"}}, ["ClBr", "ClF"]) == [True, False]
 
 
