@@ -133,6 +133,7 @@ class Parts:
             "n_elements": list(space.n_elements),
             "max_count": space.max_count,
             "max_atoms": space.max_atoms,
+            "require": list(space.require),
         }
         entries: list[str | dict[str, Any]] = []
         for entry in self.spec.screens:

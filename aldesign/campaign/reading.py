@@ -6,8 +6,8 @@ from pathlib import Path
 
 from aldesign.campaign.belongings import located
 from aldesign.campaign.journal import FILE_NAME, Journal
-from aldesign.campaign.source import Source
 from aldesign.campaign.spec import CampaignSpec, validate
+from aldesign.campaign.spec.source import Source
 from aldesign.campaign.state import CampaignState, fold
 from aldesign.errors import RunDirectoryError
 

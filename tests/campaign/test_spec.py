@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aldesign.campaign.source import Source
+from aldesign.campaign.spec.source import Source
 from aldesign.campaign.spec import CampaignSpec, read_spec, validate
 from aldesign.errors import SpecError
 
@@ -79,6 +79,11 @@ def test_environment_variables_fill_in(written, monkeypatch) -> None:
         ("space:", "name: twice\nspace:", r"c\.yaml:3: 'name' is given twice"),
         ("space:", "space: [", r"c\.yaml:\d+: this is not YAML"),
         ("{iterations: 3}", "{iterations: 3, hours: .nan}", r"c\.yaml:7: stop\.hours"),
+        ("space:", "acquisition: {kind: ehvi}\nspace:", r"ehvi and target\.also belong together"),
+        ("space:", "acquisition: {kind: probability}\nspace:", r"either acquisition\.threshold in eV or a window"),
+        ("space:", "acquisition: {kind: guess}\nspace:", r"c\.yaml:3: acquisition\.kind: .*'ucb'"),
+        ("space:", "surrogate: {features: []}\nspace:", r"c\.yaml:3: surrogate\.features"),
+        ("space:", "mutations: {fraction: 0.8}\nspace:", r"must leave something to the latent search"),
     ],
 )
 def test_faults_name_line_and_remedy(written, old: str, new: str, message: str) -> None:

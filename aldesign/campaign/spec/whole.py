@@ -1,0 +1,80 @@
+"""A whole campaign's definition."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from aldesign.campaign.spec.sections import (
+    AcquisitionSpec,
+    DataSpec,
+    EncoderSpec,
+    ExecutionSpec,
+    GeneratorSpec,
+    MutationSpec,
+    OracleSpec,
+    Section,
+    ShortlistSpec,
+    SpaceSpec,
+    StopSpec,
+    StructuresSpec,
+    SurrogateSpec,
+    TargetSpec,
+)
+
+ScreenEntry = str | dict[str, Any]
+
+
+class CampaignSpec(Section):
+    """A whole campaign. `base` is the folder that relative paths were resolved against."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    target: TargetSpec
+    space: SpaceSpec = SpaceSpec()
+    data: DataSpec = DataSpec()
+    encoder: EncoderSpec = EncoderSpec()
+    surrogate: SurrogateSpec = SurrogateSpec()
+    acquisition: AcquisitionSpec = AcquisitionSpec()
+    generator: GeneratorSpec | None = GeneratorSpec()
+    mutations: MutationSpec | None = MutationSpec()
+    screens: tuple[ScreenEntry, ...] = ("duplicate", "elements", "neutrality", "electronegativity", "novelty")
+    oracle: OracleSpec = OracleSpec()
+    structures: StructuresSpec = StructuresSpec()
+    shortlist: ShortlistSpec = ShortlistSpec()
+    batch_size: int = Field(20, ge=1)
+    stop: StopSpec
+    execution: ExecutionSpec = ExecutionSpec()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CampaignSpec:
+        if self.stop.target is not None and self.target.window is not None:
+            raise ValueError("stop.target is a gap to reach; a window has none: use budget or patience")
+        kind, window = self.acquisition.kind, self.target.window
+        if (kind == "ehvi") != (self.target.also is not None):
+            raise ValueError("acquisition.kind ehvi and target.also belong together: give both, or neither")
+        if kind == "ehvi" and window is not None:
+            raise ValueError("ehvi weighs a largest or smallest gap against a second property, not a window")
+        if kind == "probability" and (self.acquisition.threshold is None) == (window is None):
+            raise ValueError("acquisition.kind probability needs either acquisition.threshold in eV or a window")
+        if sum(part.fraction for part in (self.generator, self.mutations) if part is not None) >= 1:
+            raise ValueError("generator.fraction and mutations.fraction must leave something to the latent search")
+        try:
+            json.dumps([self.oracle.options, self.screens], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"options of oracle and screens must be plain finite values: {error}") from None
+        return self
+
+    def digest(self) -> str:
+        """Return a short hash of all that decides the campaign's course (not of where it is executed)."""
+        fixed = self.model_dump(mode="json", exclude={"execution", "stop"})
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        """Return the definition with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
