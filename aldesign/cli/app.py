@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aldesign.cli import campaign, data, evaluate, generate, listing, predict, screen, structures, train
+from aldesign.cli import audit, campaign, data, evaluate, generate, listing, predict, screen, structures, train
 from aldesign.errors import AldesignError, InterruptedRunError
 
 DEBUG = "ALDESIGN_DEBUG"
@@ -64,7 +64,7 @@ def _root(
 
 
 campaign.register(app)
-for _module in (predict, train, evaluate, screen, generate, structures, data, listing):
+for _module in (audit, predict, train, evaluate, screen, generate, structures, data, listing):
     _module.register(app)
 
 

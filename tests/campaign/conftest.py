@@ -9,8 +9,8 @@ import pytest
 
 from aldesign.campaign.codec import trial_to_json
 from aldesign.campaign.journal import Journal
-from aldesign.campaign.spec.source import Source as Yaml
 from aldesign.campaign.spec import CampaignSpec, validate
+from aldesign.campaign.spec.source import Source as Yaml
 from aldesign.campaign.state import CampaignState, fold
 from aldesign.records import Trial
 

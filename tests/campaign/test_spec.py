@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aldesign.campaign.spec.source import Source
 from aldesign.campaign.spec import CampaignSpec, read_spec, validate
+from aldesign.campaign.spec.source import Source
 from aldesign.errors import SpecError
 
 GOOD = """\
