@@ -209,11 +209,11 @@ def resumable(directory: Path) -> Iterator[None]:
 
 
 def shipped_or_path(text: str) -> Path:
-    """Return the campaign file meant by `text`: a path, or the name of a shipped campaign."""
+    """Return the campaign file meant by `text`: a path, or the name of a shipped campaign, such as ``paper/exp3``."""
     from importlib.resources import files
 
     path = Path(text)
-    if not path.exists() and path.name == text:
+    if not path.exists() and not path.is_absolute() and ".." not in path.parts:
         shipped = Path(str(files("campaigns"))) / f"{text.removesuffix('.yaml')}.yaml"
         if shipped.is_file():
             return shipped

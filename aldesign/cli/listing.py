@@ -174,8 +174,10 @@ def campaigns(as_json: Json = False) -> None:
     from importlib.resources import files
 
     folder = Path(str(files("campaigns")))
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
     found = [
-        {"name": path.stem, "about": _first_comment(path), "path": str(path)} for path in sorted(folder.glob("*.yaml"))
+        {"name": name, "about": _first_comment(paths[name]), "path": str(paths[name])}
+        for name in sorted(paths, key=lambda name: (name.count("/"), name))
     ]
     print_records(found, as_json, "campaigns")
 

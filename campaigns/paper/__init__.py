@@ -1,0 +1,1 @@
+"""The experiments of the active-learning generative design paper as campaigns."""
