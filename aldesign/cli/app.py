@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from aldesign.cli import audit, campaign, data, evaluate, generate, listing, predict, screen, structures, train
+from aldesign.cli import (
+    audit,
+    campaign,
+    data,
+    evaluate,
+    generate,
+    listing,
+    predict,
+    replay,
+    reproduce,
+    screen,
+    structures,
+    train,
+)
 from aldesign.errors import AldesignError, InterruptedRunError
 
 DEBUG = "ALDESIGN_DEBUG"
@@ -64,7 +77,7 @@ def _root(
 
 
 campaign.register(app)
-for _module in (audit, predict, train, evaluate, screen, generate, structures, data, listing):
+for _module in (audit, replay, reproduce, predict, train, evaluate, screen, generate, structures, data, listing):
     _module.register(app)
 
 

@@ -1,0 +1,300 @@
+"""Rehearse a campaign on known gaps: every label that it pays for is a row of a table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aldesign import __version__
+from aldesign.campaign.parts import Parts
+from aldesign.campaign.ranking import objective
+from aldesign.campaign.replay_features import describe
+from aldesign.campaign.replay_journal import Bought, ReplayFolder
+from aldesign.campaign.replay_metrics import Course, Curve, measure
+from aldesign.campaign.replay_pool import Hits, Pool, Start, data_rows, find_hits, make_pool, start_rows
+from aldesign.campaign.replay_strategies import (
+    LEARNING,
+    Strategy,
+    learner_facts,
+    make_strategy,
+    refuse_unlearnable,
+    strategy_names,
+)
+from aldesign.campaign.spec import CampaignSpec
+from aldesign.errors import InputError, InterruptedRunError
+from aldesign.models.acquisition import Objective
+from aldesign.records import BadRow, LabelledRow, Table
+
+if TYPE_CHECKING:
+    from aldesign.models.features import FeatureSpace
+
+LABELS = 1000
+"""Labels paid where neither the command nor the campaign's own stop rule says how many."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """What is asked of a replay.
+
+    Attributes:
+        seeds: How many; they count up from the campaign's own.
+        labels: Bought by each run; None for the campaign's budget.
+        batch: Labels at once; None for the campaign's batch size.
+        strategies: Who buys; see `replay_strategies.STRATEGIES`.
+        start: What is known before.
+        threshold_ev: From which gap on a row counts as found.
+        top: Or the share of the best rows that do.
+    """
+
+    seeds: int = 5
+    labels: int | None = None
+    batch: int | None = None
+    strategies: str = "campaign,greedy,random"
+    start: Start = field(default_factory=Start)
+    threshold_ev: float | None = None
+    top: float | None = None
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A finished replay.
+
+    Attributes:
+        name: Of the campaign.
+        pool: The table.
+        hits: What counts as found.
+        goal: What is wanted.
+        courses: Every run, by strategy and then seed.
+        curves: The same, measured.
+        batch: Labels at once.
+        notes: What people should know.
+    """
+
+    name: str
+    pool: Pool
+    hits: Hits
+    goal: Objective
+    courses: tuple[Course, ...]
+    curves: tuple[Curve, ...]
+    batch: int
+    notes: tuple[str, ...]
+
+    @cached_property
+    def by_strategy(self) -> dict[str, tuple[list[Course], list[Curve]]]:
+        """Courses and curves of each strategy, in the order asked for."""
+        found: dict[str, tuple[list[Course], list[Curve]]] = {}
+        for course, curve in zip(self.courses, self.curves, strict=True):
+            courses, curves = found.setdefault(course.strategy, ([], []))
+            courses.append(course)
+            curves.append(curve)
+        return found
+
+    @property
+    def labels(self) -> int:
+        """Labels that each run paid."""
+        return len(self.courses[0].rows)
+
+
+class Replay:
+    """A replay made ready: the table read, the start rows chosen, nothing bought yet.
+
+    Args:
+        spec: The campaign.
+        table: Known gaps.
+        plan: What is asked.
+
+    Raises:
+        InputError: Anything that cannot be used; the message says what and where.
+    """
+
+    def __init__(self, spec: CampaignSpec, table: Table, plan: ReplayPlan) -> None:
+        refuse_unlearnable(spec)
+        self.spec, self.plan = spec, plan
+        self.strategies = strategy_names(plan.strategies)
+        self.goal = objective(spec)
+        self.seeds = range(spec.seed, spec.seed + plan.seeds)
+        self.batch = plan.batch or spec.batch_size
+        own, foreign, refused = self._own()
+        self.pool = make_pool(spec, table, foreign if plan.start.keep_foreign else ())
+        self.hits = find_hits(spec, self.pool, plan.threshold_ev, plan.top)
+        self.starts = {seed: start_rows(plan.start, self.pool, formulas, seed) for seed, formulas in own.items()}
+        self.refused = refused
+        self.labels = self._labels()
+        self.notes = (*self.pool.notes, *self._start_notes(own, foreign))
+
+    @cached_property
+    def space(self) -> FeatureSpace:
+        """What the campaign's surrogate sees of a formula."""
+        from aldesign.models.features import LATENT, FeatureSpace
+
+        names = self.spec.surrogate.features
+        return FeatureSpace(names, Parts(self.spec).encoder if LATENT in names else None)
+
+    def run(self, folder: Path, progress: Progress | None = None) -> Replayed:
+        """Buy, or go on buying, and return all that was bought.
+
+        Args:
+            folder: Where every batch is recorded.
+            progress: Takes a line for each batch.
+
+        Raises:
+            RunDirectoryError: The folder belongs to another replay or another process.
+            InterruptedRunError: Ctrl-C; finished batches are in the folder.
+        """
+        try:
+            with ReplayFolder(folder, self._facts()).opened() as kept:
+                courses = self._courses(kept, progress)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(
+                f"interrupted: every finished batch is in {folder}", "give the same command again to go on"
+            ) from None
+        pool, mask = self.pool, self.hits.mask
+        curves = tuple(measure(course, pool.gaps, mask, pool.buyable, self.goal) for course in courses)
+        said = [f"{c.strategy}, seed {c.seed}: {note}" for c in courses[:1] for note in c.notes]
+        notes = (*self.notes, *said)
+        return Replayed(self.spec.name, pool, self.hits, self.goal, courses, curves, self.batch, notes)
+
+    def _courses(self, kept: ReplayFolder, progress: Progress | None) -> tuple[Course, ...]:
+        runs = [(name, seed) for name in self.strategies for seed in self.seeds]
+        done = {run: kept.bought(_run_name(*run)) for run in runs}
+
+        @cache
+        def features() -> tuple[np.ndarray, Sequence[int]]:
+            return describe(self.space, self.pool.formulas, kept, progress), self.space.blocks
+
+        slow = [run for run in runs if run[0] in LEARNING]
+        per_run = -(-self.labels // self.batch)
+        bought = sum(len(done[run]) for run in slow)
+        for name, seed in runs:
+            batches = done[name, seed]
+            if sum(len(batch.rows) for batch in batches) >= self.labels:
+                continue
+            spec = self.spec.model_copy(update={"seed": seed})
+            strategy = make_strategy(name, spec, self.pool.gaps, features)
+            for batch in self._buy(strategy, self.starts[seed], batches):
+                kept.append(_run_name(name, seed), batch)
+                batches.append(batch)
+                if name in LEARNING and progress is not None:
+                    bought += 1
+                    progress(f"batch {bought}/{len(slow) * per_run}: {self._told(name, seed, batches)}")
+        kept.drop_features()
+        return tuple(self._course(name, seed, done[name, seed]) for name, seed in runs)
+
+    def _buy(self, strategy: Strategy, start: np.ndarray, before: Sequence[Bought]) -> Iterator[Bought]:
+        """Yield the batches that are still to be bought."""
+        known = [*start.tolist(), *(row for batch in before for row in batch.rows)]
+        left = self.pool.buyable.copy()
+        left[known] = False
+        if before:
+            strategy.recall(before[-1])
+        iteration = len(before)
+        while (missing := self.labels - (len(known) - len(start))) > 0:
+            iteration += 1
+            wanted = min(self.batch, missing)
+            batch = strategy.buy(np.array(known), np.flatnonzero(left), wanted, iteration)
+            yield batch
+            strategy.recall(batch)
+            known += batch.rows
+            left[list(batch.rows)] = False
+
+    def _course(self, name: str, seed: int, batches: Sequence[Bought]) -> Course:
+        rows = np.array([row for batch in batches for row in batch.rows], dtype=np.int64)
+        mean, std = (
+            np.array([value for batch in batches for value in (getattr(batch, part) or [np.nan] * len(batch.rows))])
+            for part in ("mean", "std")
+        )
+        stages = ("surrogate", "acquisition")
+        seconds = {stage: sum(batch.seconds.get(stage, 0.0) for batch in batches) for stage in stages}
+        sizes = tuple(len(batch.rows) for batch in batches)
+        return Course(name, seed, self.starts[seed], rows, mean, std, sizes, seconds, batches[-1].notes)
+
+    def _told(self, name: str, seed: int, batches: Sequence[Bought]) -> str:
+        rows = [row for batch in batches for row in batch.rows]
+        offered = self.hits.mask.copy()
+        offered[self.starts[seed]] = False
+        found = int(self.hits.mask[rows].sum())
+        seconds = sum(batches[-1].seconds.values())
+        return f"{name}, seed {seed}, {len(rows)} labels, {found} of {int(offered.sum())} found, {seconds:.1f} s"
+
+    def _own(self) -> tuple[dict[int, list[str]], list[LabelledRow], tuple[BadRow, ...]]:
+        """Return the formulas of the campaign's own data for each seed, its labelled rows, and rows refused."""
+        if self.plan.start.count is not None:
+            return {seed: [] for seed in self.seeds}, [], ()
+        found: dict[int, list[str]] = {}
+        foreign: dict[str, LabelledRow] = {}
+        refused: tuple[BadRow, ...] = ()
+        for seed in self.seeds:
+            if found and self.spec.data.limit is None:
+                found[seed] = found[self.spec.seed]
+                continue
+            found[seed], rows, refused = data_rows(self.spec.model_copy(update={"seed": seed}))
+            foreign.update({row.formula: row for row in rows})
+        return found, list(foreign.values()), refused
+
+    def _labels(self) -> int:
+        stop = self.spec.stop
+        own = stop.budget or (stop.iterations * self.batch if stop.iterations else LABELS)
+        left = []
+        for start in self.starts.values():
+            offered = self.pool.buyable.copy()
+            offered[start] = False
+            left.append(int(offered.sum()))
+            if not (self.hits.mask & offered).any():
+                raise InputError(
+                    f"every row with a {self.hits.text} is known at the start: nothing is left to find",
+                    "ask for more with another --threshold or --top, or start from fewer rows",
+                )
+        return min(self.plan.labels or own, *left)
+
+    def _start_notes(self, own: Mapping[int, Sequence[str]], foreign: Sequence[LabelledRow]) -> list[str]:
+        start, first = self.plan.start, self.starts[self.spec.seed]
+        if start.count is not None:
+            below = "" if start.below_ev is None else f" with a gap below {start.below_ev:g} eV"
+            return [f"start: {start.count} random rows{below}, drawn for each seed"]
+        formulas = dict.fromkeys(own[self.spec.seed])
+        inside = sum(self.pool.buyable[row] for row in first.tolist())
+        notes = [f"start: {len(first)} of the campaign's {len(formulas)} data rows"]
+        absent = [formula for formula in formulas if formula not in self.pool.row_of]
+        if absent:
+            notes.append(f"{len(absent)} data rows left out, not in the table: {', '.join(absent[:5])}")
+        if inside < len(first):
+            notes.append(f"{len(first) - inside} start rows are known for free: outside the table or the space")
+        labels = {row.formula: row.value for row in foreign}
+        moved = [
+            formula
+            for formula in formulas
+            if formula in labels
+            and formula in self.pool.row_of
+            and abs(labels[formula] - self.pool.gaps[self.pool.row_of[formula]]) > 0.05
+        ]
+        if moved:
+            notes.append(f"{len(moved)} data rows have another gap in the table, which counts: {', '.join(moved[:5])}")
+        return notes
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what decides the purchases, by the names that a refusal shows."""
+        content = hashlib.sha256()
+        for formula, gap, fine in zip(self.pool.formulas, self.pool.gaps, self.pool.buyable, strict=True):
+            content.update(f"{formula}\t{float(gap)!r}\t{fine}\n".encode())
+        own = hashlib.sha256(repr([rows.tolist() for rows in self.starts.values()][:1]).encode()).hexdigest()
+        return {
+            "version of aldesign": __version__,
+            "kind of campaign": learner_facts(self.spec),
+            "features": self.space.digest,
+            "table": content.hexdigest(),
+            "start": {**asdict(self.plan.start), "rows": own},
+            "number of labels": self.labels,
+            "batch size": self.batch,
+        }
+
+
+def _run_name(strategy: str, seed: int) -> str:
+    return f"{strategy}-seed{seed}"

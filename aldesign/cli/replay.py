@@ -1,0 +1,138 @@
+"""``aldesign replay``: rehearse a campaign on known gaps, beside chance and greed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aldesign.cli.campaign import Assignments, CampaignFile, shipped_or_path
+from aldesign.cli.options import Threads, flowing
+from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, print_rows, report_bad
+
+if TYPE_CHECKING:
+    from aldesign.campaign.replay import Replayed
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(help=flowing(replay.__doc__))(replay)
+
+
+def replay(
+    campaign: CampaignFile,
+    data: Annotated[Path, typer.Option(metavar="TABLE", help="Table of formulas with known gaps, in eV.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the results and to go on after a kill.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each strategy, counting up from the campaign's seed.")] = 5,
+    labels: Annotated[
+        int | None, typer.Option(min=1, help="Labels that a run pays; default the campaign's own budget, or 1000.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Labels at once; default the campaign's batch_size.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="EV", help="A gap this large (small, where that is wanted) is a hit.")
+    ] = None,
+    top: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Or the best share of the table is a hit [0.01].")
+    ] = None,
+    start: Annotated[
+        int | None, typer.Option(metavar="N", help="Begin with N random rows of the table, not the campaign's data.")
+    ] = None,
+    start_below: Annotated[
+        float | None, typer.Option(metavar="EV", help="Draw these from the rows with smaller gaps alone.")
+    ] = None,
+    keep_foreign: Annotated[
+        bool, typer.Option("--keep-foreign", help="Learn from data rows that are not in the table, too.")
+    ] = False,
+    strategies: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of campaign, greedy, random, best.")
+    ] = "campaign,greedy,random",
+    assignments: Assignments = None,
+    formula_column: FormulaColumn = None,
+    value_column: ValueColumn = None,
+    threads: Threads = 1,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Rehearse a campaign on known gaps: every label that it pays for is looked up in a table.
+
+    The campaign's surrogate, features, acquisition, batch choice and space rules buy rows of the table, batch by
+    batch; nothing is generated, and no oracle is asked. Beside it buy `greedy`, the same surrogate without curiosity,
+    and `random`; `best` knows every label beforehand. Stop rules other than the number of labels are not applied.
+
+    A run begins with the campaign's data rows that are in the table, or with --start N random ones. What counts as
+    found (a hit) is a gap beyond --threshold, inside the target's window, or among the best 1 % of the table.
+
+    DIR (default runs/replay-NAME) gets replay.csv (found, best gap and EF at each number of labels), picks.csv (each
+    label with what was expected of it), summary.csv, summary.json and replay.png. EF is hits found over hits found by
+    chance; AF at a share of the hits is labels by chance over labels paid. The same command goes on after an
+    interruption; with more --seeds or other --strategies, --threshold or --top it adds what is missing.
+    """
+    from aldesign.campaign.replay import Replay, ReplayPlan
+    from aldesign.campaign.replay_pool import Start, read_pool_table
+    from aldesign.campaign.spec import read_spec
+    from aldesign.cli.live import training_progress
+    from aldesign.learning.threads import pin_threads
+    from aldesign.report.replay import facts, summary, write_replay
+
+    spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))
+    pin_threads(threads)
+    rule = Start(start, start_below, keep_foreign)
+    plan = ReplayPlan(seeds, labels, batch, strategies, rule, threshold, top)
+    ready = Replay(spec, read_pool_table(spec, data, formula_column, value_column), plan)
+    if not quiet:
+        for text in ready.notes:
+            note(text)
+        report_bad((*ready.pool.bad, *ready.refused))
+    folder = out or Path("runs") / f"replay-{spec.name}"
+    with training_progress(quiet) as progress:
+        found = ready.run(folder, progress)
+    written = write_replay(found, folder)
+    if as_json:
+        print_json({**facts(found), "figures": summary(found)})
+    elif not quiet:
+        _print_table(found)
+    if not quiet:
+        note(f"{', '.join(written)} in {folder}")
+
+
+def _print_table(found: Replayed) -> None:
+    """Print one row a strategy: mean ± standard error over the seeds."""
+    from aldesign.report.replay import facts, summary
+
+    records = summary(found)
+    about = facts(found)
+    title = (
+        f"{about['campaign']}: {about['hits_to_find']} of {about['rows_to_buy']} rows with {about['wanted']}; "
+        f"{about['labels']} labels in batches of {about['batch']}, {len(about['seeds'])} seeds"
+    )
+    print_rows(
+        [head for head, *_ in _COLUMNS], [[_cell(record, *rule) for rule in _COLUMNS] for record in records], title
+    )
+
+
+_COLUMNS: tuple[tuple[str, str, float, int], ...] = (
+    ("strategy", "strategy", 1, 0),
+    ("found", "found", 1, 0),
+    ("found %", "share", 100, 1),
+    ("EF", "enhancement_factor", 1, 1),
+    ("first hit", "labels_to_first_hit", 1, 0),
+    ("AF 10 %", "acceleration_10", 1, 1),
+    ("AF 25 %", "acceleration_25", 1, 1),
+    ("AF 50 %", "acceleration_50", 1, 1),
+    ("AF 80 %", "acceleration_80", 1, 1),
+    ("best eV", "best_gap_ev", 1, 2),
+    ("surrogate s", "seconds_surrogate", 1, 0),
+    ("acquisition s", "seconds_acquisition", 1, 0),
+)
+
+
+def _cell(record: dict[str, Any], _: str, column: str, factor: float, digits: int) -> str:
+    value = record[column]
+    if value is None or isinstance(value, str):
+        missing = record.get(f"{column}_seeds")
+        return value or (f"in {missing} seeds" if missing else "")
+    error = record.get(f"{column}_error")
+    return f"{factor * value:.{digits}f}" + (f" ± {factor * error:.{digits}f}" if error is not None else "")
