@@ -79,14 +79,64 @@ class Generator(Protocol):
         """Return n canonical formulas of `allowed` elements, repeats possible."""
 
 
+@runtime_checkable
+class Descriptor(Protocol):
+    """Numbers that say what a formula is like, for surrogates to learn from.
+
+    An entry point of the group ``aldesign.descriptors`` names a class with ``load``. What a descriptor has learnt
+    from, if anything, must not be labels of the property that a campaign looks for.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name by which campaign files call it."""
+
+    @property
+    def digest(self) -> str:
+        """Return a short hash of everything that its numbers depend on."""
+
+    def describe(self, formulas: Sequence[str]) -> np.ndarray:
+        """Return finite numbers, float64 (n, d); a formula's never depend on the others.
+
+        Raises FormulaError for a formula that cannot be read.
+        """
+
+
+class DescriptorFactory(Protocol):
+    """How a class named by an entry point is turned into a descriptor."""
+
+    def load(self) -> Descriptor:
+        """Return the descriptor."""
+
+
+@runtime_checkable
 class Surrogate(Protocol):
     """A probabilistic model of the property over features."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what was left out or could not be learned, in words, after `fit`."""
+
     def fit(self, x: np.ndarray, y: np.ndarray) -> Surrogate:
-        """Learn from features (n, d) and labels (n,) in eV; return self."""
+        """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self."""
 
     def posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean (n,) and standard deviation (n,) of the property in eV."""
+
+    def hyperparameters(self) -> dict[str, list[float]]:
+        """Return what `fit` chose, for JSON; another fit may start from it."""
+
+
+@runtime_checkable
+class JointSurrogate(Surrogate, Protocol):
+    """A surrogate that knows which of its answers hang together."""
+
+    @property
+    def noise_std(self) -> float:
+        """Return the standard deviation of a label's noise, in eV."""
+
+    def joint(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean (n,) in eV and covariance (n, n) in eV² of the property, noise apart."""
 
 
 class Screen(Protocol):

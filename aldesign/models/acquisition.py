@@ -1,33 +1,25 @@
-"""What is wanted of the gap, and the acquisition that turns a surrogate's belief into proposals."""
+"""What is wanted of the gap, and the acquisitions that turn a surrogate's belief into a ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.special import erfcx, log_ndtr, logsumexp, ndtr
 
 from aldesign.errors import InputError
 
-if TYPE_CHECKING:
-    import torch
-
 Kind = Literal["maximize", "minimize", "window"]
 KINDS: tuple[Kind, ...] = ("maximize", "minimize", "window")
+Acquisition = Literal["ucb", "ei", "thompson", "probability"]
+ACQUISITIONS: tuple[Acquisition, ...] = ("ucb", "ei", "thompson", "probability")
 
-_JITTER = 0.25  # standard deviation of the starts' scatter, as a share of the trust radius
-_SAME_POINT = 1e-6  # two proposals closer than this share of the box in every coordinate are one
-_EDGE_EV = 0.05  # over which an edge of the window is rounded off for the climb
-_STEPS = 50
-
-
-class DifferentiableSurrogate(Protocol):
-    """A surrogate whose belief can be followed uphill."""
-
-    def evaluate(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return mean (n,) and standard deviation (n,) in eV at points (n, d), differentiable in `x`."""
+_LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+_FAR = -1e4  # below it, the asymptote of the expected excess is the more precise
+_LEAST_STD = 1e-9  # eV
+_INSIDE = 1e-4  # eV; an incumbent this close to a window is inside it
 
 
 @dataclass(frozen=True)
@@ -105,6 +97,21 @@ class Objective:
         return "the largest gap" if self.kind == "maximize" else "the smallest gap"
 
 
+class Acquirer(Protocol):
+    """What decides which candidates are worth an answer."""
+
+    @property
+    def objective(self) -> Objective:
+        """Return what is wanted."""
+
+    @property
+    def sampled(self) -> bool:
+        """Return whether scores are draws: a batch then takes one joint sample of the surrogate for each place."""
+
+    def score(self, mean: np.ndarray, std: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return scores (n,), higher being better, of expected gaps (n,) of uncertainty `std` (n,), both in eV."""
+
+
 @dataclass(frozen=True)
 class UpperConfidenceBound:
     """Optimism in the face of uncertainty: the utility of the mean plus `kappa` standard deviations.
@@ -121,137 +128,181 @@ class UpperConfidenceBound:
 
     objective: Objective
     kappa: float = 10.0
+    sampled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.kappa) and self.kappa >= 0):
             raise InputError(f"kappa is {self.kappa}", "give a finite number of 0 or more")
 
-    def score(self, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    def score(self, mean: np.ndarray, std: np.ndarray, _: np.random.Generator | None = None) -> np.ndarray:
         """Return the scores (n,) in eV of expected gaps `mean` (n,) with uncertainty `std` (n,) in eV."""
         score: np.ndarray = self.objective.utility(mean) + self.kappa * np.asarray(std, dtype=np.float64)
         return score
 
-    def propose(
-        self,
-        surrogate: DifferentiableSurrogate,
-        starts: np.ndarray,
-        bounds: np.ndarray,
-        n: int,
-        rng: np.random.Generator,
-        trust: float = 0.3,
-        free: float = 0.7,
-    ) -> np.ndarray:
-        """Return n distinct points (n, d) that score highly near the starts.
+    def propose(self, surrogate: Any, starts: np.ndarray, *where: Any, **how: Any) -> np.ndarray:
+        """Return points of a latent space that score highly; see `latent_search.search`."""
+        from aldesign.models.latent_search import search
 
-        Each point climbs from one start, taken in turn and scattered, by L-BFGS-B on the gradient of the
-        score. It stays inside the global box and within `trust` of its start in every coordinate, and moves in
-        a random share `free` of the coordinates alone: in many dimensions that keeps searches from the same
-        start apart (Regis and Shoemaker, Eng. Optim. 45, 529, 2013; Eriksson et al., NeurIPS 2019).
+        return search(surrogate, self.objective, self.kappa, starts, *where, **how)
 
-        Args:
-            surrogate: A fitted surrogate with ``evaluate``.
-            starts: Points (m, d) to search around, best first: latents of the best measured rows.
-            bounds: Lower and upper corner (2, d) of the global box.
-            n: How many points.
-            rng: Source of the scatter; the same state gives the same points.
-            trust: Radius of the search around a start, as a share (0, 1] of the box's width.
-            free: Share (0, 1] of the coordinates that a point may change.
 
-        Raises:
-            InputError: Arguments that do not fit together, or a surrogate without gradients.
+@dataclass(frozen=True)
+class ExpectedImprovement:
+    """The logarithm of how much closer to the objective than the incumbent a candidate is expected to be, in log eV.
 
-        """
-        if not hasattr(surrogate, "evaluate"):
-            raise InputError(
-                f"{type(surrogate).__name__} has no gradient to follow through the latent space",
-                "use the surrogate 'gp', or propose from a generator only",
-            )
-        starts, low, width = _checked(starts, bounds, n, trust, free)
-        centre = np.clip((starts[np.arange(n) % len(starts)] - low) / np.where(width > 0, width, 1.0), 0, 1)
-        radius = trust * _some_coordinates(n, width > 0, free, rng)
-        floor, ceiling = np.maximum(centre - radius, 0.0), np.minimum(centre + radius, 1.0)
-        begin = np.clip(centre + rng.normal(scale=_JITTER * trust, size=centre.shape), floor, ceiling)
-        end = _climb(self._smooth_score(surrogate), begin, floor, ceiling, low, width)
-        points = low + _distinct(end, begin, moving=width > 0) * width
-        inside: np.ndarray = np.clip(points, *np.asarray(bounds, dtype=np.float64))
-        return inside
+    Jones, Schonlau and Welch, J. Glob. Optim. 13, 455 (1998), in the numerically safe form of Ament et al.,
+    "Unexpected improvements to expected improvement" (NeurIPS 2023). For a window the improvement is what the
+    distance to it shrinks by; for an incumbent inside, where nothing is left to improve, it is the limit of the
+    improvement per distance: the probability to be inside as well.
 
-    def _smooth_score(self, surrogate: DifferentiableSurrogate) -> Callable[[torch.Tensor], torch.Tensor]:
-        import torch
+    Attributes:
+        objective: What is wanted.
+        incumbent: The gap to improve on, in eV.
 
-        def score(x: torch.Tensor) -> torch.Tensor:
-            mean, std = surrogate.evaluate(x)
-            if self.objective.kind == "maximize":
-                return mean + self.kappa * std
-            if self.objective.kind == "minimize":
-                return self.kappa * std - mean
+    """
+
+    objective: Objective
+    incumbent: float
+    sampled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.incumbent):
+            raise InputError(f"the incumbent is {self.incumbent}", "give the best gap measured, in eV")
+
+    def score(self, mean: np.ndarray, std: np.ndarray, _: np.random.Generator | None = None) -> np.ndarray:
+        """Return the scores (n,) of expected gaps `mean` (n,) with uncertainty `std` (n,) in eV."""
+        mean, std = _belief(mean, std)
+        if self.objective.kind == "maximize":
+            return _log_excess(mean, std, self.incumbent)
+        if self.objective.kind == "minimize":
+            return _log_excess(-mean, std, -self.incumbent)
+        low, high = self.objective.edges
+        distance = -float(self.objective.utility(np.array([self.incumbent]))[0])
+        if distance <= _INSIDE:
+            return log_probability(low, high, mean, std)
+        # a trapezoid over the gap is the sum of four ramps; seen from the window's far side, the small ones go first
+        above = mean > 0.5 * (low + high)
+        ramps = np.array([low - distance, low, high, high + distance])[:, None]
+        towards = np.where(above, -mean, mean)
+        terms = _log_excess(towards, std, np.where(above, -ramps[::-1], ramps))
+        found: np.ndarray = logsumexp(terms, axis=0, b=np.array([1.0, -1.0, -1.0, 1.0])[:, None])
+        return found
+
+
+@dataclass(frozen=True)
+class ProbabilityOfSuccess:
+    """The logarithm of the probability that a candidate is good enough.
+
+    Attributes:
+        objective: What is wanted.
+        threshold: The least gap wanted (maximize), the largest tolerated (minimize), or how far from the window it
+            may lie, in eV; as for `Objective.met`.
+
+    """
+
+    objective: Objective
+    threshold: float
+    sampled: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.threshold):
+            raise InputError(f"the threshold is {self.threshold}", "give a finite gap in eV")
+
+    def score(self, mean: np.ndarray, std: np.ndarray, _: np.random.Generator | None = None) -> np.ndarray:
+        """Return the scores (n,) of expected gaps `mean` (n,) with uncertainty `std` (n,) in eV."""
+        mean, std = _belief(mean, std)
+        if self.objective.kind == "window":
             low, high = self.objective.edges
-            # an edge is rounded off, or the climb would get stuck where the score has a kink
-            below, above = (torch.nn.functional.softplus(e, beta=1 / _EDGE_EV) for e in (low - mean, mean - high))
-            return self.kappa * std - below - above
-
-        return score
+            return log_probability(low - self.threshold, high + self.threshold, mean, std)
+        sign = 1.0 if self.objective.kind == "maximize" else -1.0
+        return np.asarray(log_ndtr(sign * (mean - self.threshold) / std))
 
 
-def _some_coordinates(n: int, moving: np.ndarray, free: float, rng: np.random.Generator) -> np.ndarray:
-    """Return which coordinates each of n points may change, bool (n, d): a share of the `moving` ones, at least one."""
-    draw = np.where(moving, rng.random((n, len(moving))), np.inf)
-    rank = draw.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    return np.asarray((rank < max(1, round(free * int(moving.sum())))) & moving)
+@dataclass(frozen=True)
+class ThompsonSampling:
+    """The utility, in eV, of a gap drawn from what is believed of each candidate.
+
+    Draws of single candidates are independent here; `batch.choose_batch` draws jointly where the surrogate can.
+
+    Attributes:
+        objective: What is wanted.
+
+    """
+
+    objective: Objective
+    sampled: ClassVar[bool] = True
+
+    def score(self, mean: np.ndarray, std: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """Return the utilities (n,) in eV of draws. Raises InputError without a source of randomness."""
+        if rng is None:
+            raise InputError("Thompson sampling draws, and was given no random generator", "pass rng")
+        mean, std = np.asarray(mean, dtype=np.float64), np.asarray(std, dtype=np.float64)
+        return self.objective.utility(mean + std * rng.normal(size=mean.shape))
 
 
-def _checked(
-    starts: np.ndarray, bounds: np.ndarray, n: int, trust: float, free: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    starts, bounds = np.asarray(starts, dtype=np.float64), np.asarray(bounds, dtype=np.float64)
-    if starts.ndim != 2 or not len(starts) or bounds.shape != (2, starts.shape[1]):
-        raise InputError(
-            f"starts of shape {starts.shape} and bounds of shape {bounds.shape}", "expected (m, d) and (2, d)"
-        )
-    if not (np.isfinite(starts).all() and np.isfinite(bounds).all()):
-        raise InputError("starts or bounds of the search are not finite")
-    width = bounds[1] - bounds[0]
-    if (width < 0).any():
-        raise InputError(f"the lower bound of coordinate {int(width.argmin())} lies above the upper one")
-    for name, share in (("trust", trust), ("free", free)):
-        if not 0 < share <= 1:
-            raise InputError(f"{name} is {share}", "give a share above 0, at most 1")
-    if n > 1 and not (width > 0).any():
-        raise InputError(f"{n} distinct points were asked for in a box without extent", "encode more formulas")
-    return starts, bounds[0], width
+def make_acquirer(
+    kind: str,
+    objective: Objective,
+    *,
+    kappa: float = 1.0,
+    incumbent: float | None = None,
+    threshold: float | None = None,
+) -> Acquirer:
+    """Return the acquisition called `kind`.
+
+    Args:
+        kind: ``"ucb"``, ``"ei"``, ``"thompson"`` or ``"probability"``.
+        objective: What is wanted.
+        kappa: Weight of the uncertainty, for ``ucb``.
+        incumbent: The best gap measured in eV, which ``ei`` needs.
+        threshold: What is good enough in eV, for ``probability``; by default `incumbent`, and 0 for a window.
+
+    Raises:
+        InputError: Unknown kind, or what it needs is missing or not finite.
+
+    """
+    if kind == "ucb":
+        return UpperConfidenceBound(objective, kappa)
+    if kind == "thompson":
+        return ThompsonSampling(objective)
+    if kind == "ei":
+        if incumbent is None:
+            raise InputError("expected improvement was given nothing to improve on", "give the best gap measured")
+        return ExpectedImprovement(objective, incumbent)
+    if kind == "probability":
+        enough = threshold
+        if enough is None:
+            enough = 0.0 if objective.kind == "window" else incumbent
+        if enough is None:
+            raise InputError(f"the objective is {objective.describe()}, without a threshold", "say what is good enough")
+        return ProbabilityOfSuccess(objective, enough)
+    raise InputError(f"no acquisition is called {kind!r}", f"allowed: {', '.join(ACQUISITIONS)}")
 
 
-def _climb(
-    score: Callable[[torch.Tensor], torch.Tensor],
-    begin: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
-    low: np.ndarray,
-    width: np.ndarray,
-) -> np.ndarray:
-    """Return where all points (n, d) arrive together; coordinates are shares of the box."""
-    import torch
-
-    origin, extent = torch.from_numpy(low), torch.from_numpy(width)
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        unit = torch.from_numpy(flat.reshape(begin.shape)).requires_grad_(True)
-        # points do not interact, so the gradient of the sum is each point's own
-        total = -score(origin + unit * extent).sum()
-        (slope,) = torch.autograd.grad(total, unit)
-        return float(total.detach()), slope.numpy().ravel()
-
-    box = np.stack([floor.ravel(), ceiling.ravel()], axis=1)
-    found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": _STEPS})
-    end: np.ndarray = np.clip(found.x.reshape(begin.shape), floor, ceiling)
-    return end
+def log_probability(low: float, high: float, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Return the log probability (n,) that normal variables lie in [low, high]; the log density if that is a point."""
+    a, b = (low - mean) / std, (high - mean) / std
+    if low == high:
+        return np.asarray(-0.5 * a**2 - _LOG_ROOT_2PI - np.log(std))
+    # both bounds in the lower tail, where the distribution function has digits
+    a, b = np.where(a > 0, -b, a), np.where(a > 0, -a, b)
+    upper, lower = log_ndtr(b), log_ndtr(a)
+    return np.asarray(upper + np.log(-np.expm1(np.minimum(lower - upper, -1e-300))))
 
 
-def _distinct(end: np.ndarray, begin: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Return `end` (n, d), with points that arrived where an earlier one did put back where they began."""
-    points = end.copy()
-    for i in range(1, len(points)):
-        gaps = np.abs(points[:i, moving] - points[i, moving])
-        if (gaps.max(axis=1) < _SAME_POINT).any():
-            points[i] = begin[i]
-    return points
+def log_expected_excess(z: np.ndarray) -> np.ndarray:
+    """Return log E[max(0, z + e)] for standard normal e, at any z; Ament et al. (2023), equation 9."""
+    z = np.asarray(z, dtype=np.float64)
+    near, tail = np.maximum(z, -1.0), np.clip(z, _FAR, -1.0)
+    direct = np.log(np.exp(-0.5 * near**2 - _LOG_ROOT_2PI) + near * ndtr(near))
+    ratio = np.log1p(-math.sqrt(math.pi / 2.0) * erfcx(-tail / math.sqrt(2.0)) * -tail)
+    far = np.where(z > _FAR, ratio, -2.0 * np.log(np.maximum(-z, 1.0)))
+    return np.asarray(np.where(z > -1.0, direct, -0.5 * z**2 - _LOG_ROOT_2PI + far))
+
+
+def _log_excess(mean: np.ndarray, std: np.ndarray, level: Any) -> np.ndarray:
+    return np.asarray(log_expected_excess((mean - level) / std) + np.log(std))
+
+
+def _belief(mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(mean, dtype=np.float64), np.maximum(np.asarray(std, dtype=np.float64), _LEAST_STD)

@@ -1,4 +1,4 @@
-"""Objectives and the search: utilities by hand, proposals against brute force."""
+"""Objectives and acquisitions: by hand, by quadrature and against botorch."""
 
 import math
 
@@ -7,22 +7,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
 
 from aldesign.errors import InputError
-from aldesign.models.acquisition import Objective, UpperConfidenceBound
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.acquisition import Objective, UpperConfidenceBound, make_acquirer
+from aldesign.models.multiobjective import _Told  # before botorch, whose import warns
 
 WINDOW = Objective("window", 1.1, 1.7)
 gaps = st.floats(0, 20)
 
 
-@pytest.fixture(scope="module")
-def landscape():
-    torch.set_num_threads(1)
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-2, 2, size=(80, 4))
-    y = 3 - (x[:, 0] - 1) ** 2 + 0.3 * x[:, 1]
-    return GaussianProcess().fit(x, y), x, y, np.array([[-2.0] * 4, [2.0] * 4])
+class Single(_Told):
+    num_outputs = 1  # asked for by acquisitions of one property
 
 
 def test_utilities_by_hand():
@@ -70,79 +67,86 @@ def test_scores_of_maximising_and_minimising():
     np.testing.assert_allclose(UpperConfidenceBound(Objective("minimize"), 10).score(mean, std), [4.0, -1.0])
 
 
-@pytest.mark.parametrize("objective", [Objective(), Objective("minimize"), WINDOW])
-@pytest.mark.parametrize("kappa", [0.0, 1.0, 10.0])
-def test_proposals_beat_their_starts_and_a_dense_random_search(landscape, objective, kappa):
-    model, x, y, bounds = landscape
-    ucb = UpperConfidenceBound(objective, kappa)
-    starts = x[np.argsort(-objective.utility(y))[:8]]
-    points = ucb.propose(model, starts, bounds, 16, np.random.default_rng(1), trust=1.0, free=1.0)
-    score = ucb.score(*model.posterior(points))
-    assert score.mean() > ucb.score(*model.posterior(starts)).mean()
-    anywhere = np.random.default_rng(2).uniform(*bounds, size=(20_000, 4))
-    assert score.max() >= ucb.score(*model.posterior(anywhere)).max() - 0.02
-
-
-@pytest.mark.parametrize("objective", [Objective(), WINDOW])
-def test_the_score_that_is_climbed_is_the_score_with_rounded_edges(landscape, objective):
-    model, x, _, _ = landscape
-    ucb = UpperConfidenceBound(objective, 3)
-    ours = ucb._smooth_score(model)(torch.from_numpy(x)).detach().numpy()
-    np.testing.assert_allclose(ours, ucb.score(*model.posterior(x)), atol=0.05)
-
-
-def test_proposals_are_distinct_in_the_box_near_their_start_and_repeatable(landscape):
-    model, x, _, bounds = landscape
-    ucb = UpperConfidenceBound(Objective(), 2)
-
-    def propose():
-        return ucb.propose(model, x[:3], bounds, 32, np.random.default_rng(7), trust=0.1)
-
-    points = propose()
-    assert np.array_equal(points, propose())
-    assert len(np.unique(points.round(6), axis=0)) == 32
-    assert (points >= bounds[0]).all()
-    assert (points <= bounds[1]).all()
-    assert np.abs(points - x[np.arange(32) % 3]).max() <= 0.1 * 4 + 1e-12
-
-
-@pytest.mark.parametrize(("free", "moved"), [(1.0, 4), (0.5, 2), (0.01, 1)])
-def test_each_point_moves_in_its_own_share_of_the_coordinates(landscape, free, moved):
-    model, x, _, bounds = landscape
-    ucb = UpperConfidenceBound(Objective(), 2)
-    points = ucb.propose(model, x[:1], bounds, 20, np.random.default_rng(3), trust=0.3, free=free)
-    changed = np.abs(points - x[0]) > 1e-9
-    assert (changed.sum(axis=1) <= moved).all()
-    assert changed.sum() >= 0.9 * 20 * moved
-    assert free == 1 or len(np.unique(changed, axis=0)) > 2
-
-
-def test_a_coordinate_without_extent_stays_where_it_is(landscape):
-    model, x, _, bounds = landscape
-    box = bounds.copy()
-    box[:, 2] = 0.25
-    points = UpperConfidenceBound(Objective()).propose(model, x[:2], box, 5, np.random.default_rng(0))
-    assert (points[:, 2] == 0.25).all()
-    assert len(np.unique(points, axis=0)) == 5
-
-
-def test_bad_arguments_are_named(landscape):
-    model, x, _, bounds = landscape
-    ucb, rng = UpperConfidenceBound(Objective()), np.random.default_rng(0)
-    with pytest.raises(InputError, match="expected"):
-        ucb.propose(model, x[:0], bounds, 2, rng)
-    with pytest.raises(InputError, match="coordinate 0"):
-        ucb.propose(model, x, bounds[::-1], 2, rng)
-    with pytest.raises(InputError, match="trust is 0"):
-        ucb.propose(model, x, bounds, 2, rng, trust=0)
-    with pytest.raises(InputError, match=r"free is 1\.5"):
-        ucb.propose(model, x, bounds, 2, rng, free=1.5)
-    with pytest.raises(InputError, match="without extent"):
-        ucb.propose(model, x, np.zeros((2, 4)), 2, rng)
-    with pytest.raises(InputError, match="no gradient"):
-        ucb.propose(object(), x, bounds, 2, rng)
+def test_bad_arguments_are_named():
     for bad in ({"kind": "max"}, {"kind": "window"}, {"kind": "window", "low": 2, "high": 1}, {"low": 1.0}):
         with pytest.raises(InputError):
             Objective(**bad)
     with pytest.raises(InputError, match="kappa"):
         UpperConfidenceBound(Objective(), -1)
+    with pytest.raises(InputError, match="allowed: ucb, ei, thompson, probability"):
+        make_acquirer("pi", Objective())
+    with pytest.raises(InputError, match="nothing to improve on"):
+        make_acquirer("ei", Objective())
+    with pytest.raises(InputError, match="without a threshold"):
+        make_acquirer("probability", Objective())
+    with pytest.raises(InputError, match="incumbent is nan"):
+        make_acquirer("ei", Objective(), incumbent=float("nan"))
+    with pytest.raises(InputError, match="pass rng"):
+        make_acquirer("thompson", Objective()).score(np.zeros(2), np.ones(2))
+
+
+def normal_mean(utility, mean, std):
+    """The expectation of `utility` over a normal variable, by quadrature between its kinks."""
+    density = lambda g: utility(g) * norm.pdf(g, mean, std)  # noqa: E731
+    return quad(density, mean - 12 * std, mean + 12 * std, points=[1.1, 1.7], limit=200)[0]
+
+
+@pytest.mark.parametrize("incumbent", [0.7, 2.5])
+@pytest.mark.parametrize(("mean", "std"), [(1.0, 0.3), (3.0, 0.8), (1.4, 2.0), (0.2, 0.5)])
+def test_expected_improvement_of_a_window_is_that_of_quadrature(incumbent, mean, std):
+    have = float(WINDOW.utility(np.array([incumbent]))[0])
+    expected = normal_mean(lambda g: max(0.0, float(WINDOW.utility(np.array([g]))[0]) - have), mean, std)
+    score = make_acquirer("ei", WINDOW, incumbent=incumbent).score(np.array([mean]), np.array([std]))
+    np.testing.assert_allclose(np.exp(score), expected, rtol=1e-6)
+
+
+def test_expected_improvement_of_a_window_ranks_by_the_chance_to_be_inside_once_something_is():
+    mean, std = np.array([0.5, 1.4, 2.5]), np.array([0.4, 0.1, 2.0])
+    inside = make_acquirer("ei", WINDOW, incumbent=1.2).score(mean, std)
+    np.testing.assert_allclose(np.exp(inside), norm.cdf(1.7, mean, std) - norm.cdf(1.1, mean, std), rtol=1e-10)
+    near = make_acquirer("ei", WINDOW, incumbent=1.1 - 2e-4).score(mean, std) - np.log(2e-4)
+    np.testing.assert_allclose(near, inside, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["maximize", "minimize"])
+def test_expected_improvement_equals_botorch(kind):
+    from botorch.acquisition import LogExpectedImprovement
+
+    mean, std = np.linspace(-8, 14, 40), np.geomspace(0.01, 3, 40)
+    belief = torch.from_numpy(np.stack([mean, std], axis=1))[:, None]
+    theirs = LogExpectedImprovement(Single(), best_f=3.0, maximize=kind == "maximize")(belief)
+    ours = make_acquirer("ei", Objective(kind), incumbent=3.0).score(mean, std)
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-9)
+
+
+def test_far_from_the_goal_scores_are_finite_and_still_in_order():
+    mean, std = -np.array([1.0, 5.0, 50.0, 1e3, 1e6]), np.full(5, 0.01)
+    for kind in ("ei", "probability"):
+        for objective in (Objective(), Objective("minimize"), WINDOW, Objective("window", 1.0, 1.0)):
+            sign = -1 if objective.kind == "minimize" else 1
+            score = make_acquirer(kind, objective, incumbent=sign * 6.0).score(sign * mean, std)
+            assert np.isfinite(score).all(), (kind, objective)
+            assert (np.diff(score) < 0).all(), (kind, objective)
+
+
+def test_probability_of_success_is_that_of_the_normal_distribution():
+    mean, std = np.array([1.0, 5.9, 7.0]), np.array([0.5, 1.0, 3.0])
+
+    def chance(objective, **options):
+        return np.exp(make_acquirer("probability", objective, **options).score(mean, std))
+
+    np.testing.assert_allclose(chance(Objective(), threshold=6.0), norm.sf(6, mean, std))
+    np.testing.assert_allclose(chance(Objective(), incumbent=6.0), norm.sf(6, mean, std))
+    np.testing.assert_allclose(chance(Objective("minimize"), threshold=6.0), norm.cdf(6, mean, std))
+    np.testing.assert_allclose(chance(WINDOW), norm.cdf(1.7, mean, std) - norm.cdf(1.1, mean, std))
+    wide = norm.cdf(1.9, mean, std) - norm.cdf(0.9, mean, std)
+    np.testing.assert_allclose(chance(WINDOW, threshold=0.2), wide)
+
+
+def test_thompson_draws_follow_the_belief_and_the_generator():
+    mean, std = np.full(20_000, 2.0), np.full(20_000, 0.5)
+    acquirer = make_acquirer("thompson", Objective())
+    draws = acquirer.score(mean, std, np.random.default_rng(0))
+    assert np.array_equal(draws, acquirer.score(mean, std, np.random.default_rng(0)))
+    assert abs(draws.mean() - 2.0) < 0.02
+    assert abs(draws.std() - 0.5) < 0.02

@@ -1,5 +1,7 @@
 """The Gaussian process against scikit-learn's, finite differences, and the cases that break others."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from aldesign.errors import InputError
-from aldesign.models.surrogate import GaussianProcess, keep_rows
+from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.training_rows import keep_rows
 
 
 @pytest.fixture(autouse=True)
@@ -25,30 +28,32 @@ def sample(n=60, d=5, seed=0):
     ("kernel", "theirs"),
     [("matern52", lambda s: Matern(s, nu=2.5)), ("matern32", lambda s: Matern(s, nu=1.5)), ("rbf", RBF)],
 )
-@pytest.mark.parametrize("ard", [False, True])
-def test_posterior_equals_scikit_learn_at_the_same_hyper_parameters(kernel, theirs, ard):
+@pytest.mark.parametrize("blocks", [None, (2, 3), (1, 1, 1, 1, 1)])
+def test_posterior_equals_scikit_learn_at_the_same_hyper_parameters(kernel, theirs, blocks):
     x, y = sample()
     query = sample(20, seed=1)[0]
-    ours = GaussianProcess(kernel, ard=ard).fit(x, y)
+    ours = GaussianProcess(blocks, kernel).fit(x, y)
     mean, std = ours.posterior(query)
-    scale = ours._kernel.lengthscale.detach().numpy().ravel()
+    scale = np.repeat(ours.hyperparameters()["length_scale"], blocks or [5])
     noise = (ours.noise_std / y.std()) ** 2
     constant = ours._constant
-    peer = GaussianProcessRegressor(
-        theirs(scale if ard else float(scale[0])) + WhiteKernel(noise), optimizer=None, alpha=0.0
-    )
+    peer = GaussianProcessRegressor(theirs(scale) + WhiteKernel(noise), optimizer=None, alpha=0.0)
     z = (y - y.mean()) / y.std() - constant
     peer.fit((x - x.mean(0)) / x.std(0), z)
     their_mean, their_std = peer.predict((query - x.mean(0)) / x.std(0), return_std=True)
     np.testing.assert_allclose(mean, (their_mean + constant) * y.std() + y.mean(), rtol=1e-8)
     np.testing.assert_allclose(ours.posterior(query, noise=True)[1], their_std * y.std(), rtol=1e-7)
     np.testing.assert_allclose(std**2 + ours.noise_std**2, (their_std * y.std()) ** 2, rtol=1e-7)
+    joint_mean, covariance = ours.joint(query)
+    _, theirs_joint = peer.predict((query - x.mean(0)) / x.std(0), return_cov=True)
+    np.testing.assert_allclose(joint_mean, mean, rtol=1e-12)
+    np.testing.assert_allclose(covariance + ours.noise_std**2 * np.eye(20), theirs_joint * y.var(), atol=1e-9)
 
 
 def test_fit_maximises_the_posterior_density_over_the_length_scale():
     x, y = sample()
     ours = GaussianProcess().fit(x, y)
-    best = float(ours._kernel.lengthscale)
+    (best,) = ours.hyperparameters()["length_scale"]
     z, constant = (y - y.mean()) / y.std(), ours._constant
     noise, d = (ours.noise_std / y.std()) ** 2, x.shape[1]
     loc = np.sqrt(2) + np.log(d) / 2 + np.log(12) / 2
@@ -166,3 +171,33 @@ def test_bad_input_is_named():
         GaussianProcess().posterior(x)
     with pytest.raises(InputError, match=r"learned from \(n, 5\)"):
         GaussianProcess().fit(*sample(5)).posterior(x[:, :2])
+    with pytest.raises(InputError, match=r"5 features do not make up blocks of \(2, 2\)"):
+        GaussianProcess((2, 2)).fit(*sample(5))
+    for start in (
+        {"noise": [0.1]},
+        {"length_scale": [1.0], "noise": [0.0]},
+        {"length_scale": [1.0, 2.0], "noise": [1.0]},
+    ):
+        with pytest.raises(InputError, match="cannot start"):
+            GaussianProcess(start=start).fit(*sample(5))
+
+
+def test_blocks_of_features_get_the_length_scales_that_they_deserve():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 10))
+    y = np.sin(x[:, :3].sum(axis=1))
+    told, useless = GaussianProcess((3, 7)).fit(x, y).hyperparameters()["length_scale"]
+    assert useless > 5 * told
+
+
+def test_hyper_parameters_survive_json_and_start_the_next_fit_where_the_last_one_ended():
+    x, y = sample(120)
+    first = GaussianProcess((2, 3)).fit(x, y)
+    start = json.loads(json.dumps(first.hyperparameters()))
+    assert start == first.hyperparameters()
+    again = GaussianProcess((2, 3), start=start).fit(x, y)
+    for name, values in again.hyperparameters().items():
+        np.testing.assert_allclose(values, start[name], rtol=0.02)
+    np.testing.assert_allclose(again.posterior(x)[0], first.posterior(x)[0], atol=1e-3)
+    with pytest.raises(InputError, match="call fit first"):
+        GaussianProcess().hyperparameters()
