@@ -32,6 +32,7 @@ FLOORS = {
     "aldesign.judging": 3,
     "aldesign.fitting": 3,
     "aldesign.crossvalidation": 3,
+    "aldesign.reproduce": 3,
     "aldesign.report": 4,
     "aldesign.cli": 4,
     "aldesign.__main__": 4,
