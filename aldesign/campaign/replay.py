@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,11 @@ from aldesign import __version__
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.replay_features import describe
-from aldesign.campaign.replay_journal import Bought, ReplayFolder
+from aldesign.campaign.replay_journal import ReplayFolder
 from aldesign.campaign.replay_metrics import Course, Curve, measure
 from aldesign.campaign.replay_pool import Hits, Pool, Start, data_rows, find_hits, make_pool, start_rows
-from aldesign.campaign.replay_strategies import (
-    LEARNING,
-    Strategy,
-    learner_facts,
-    make_strategy,
-    refuse_unlearnable,
-    strategy_names,
-)
+from aldesign.campaign.replay_runs import Run, seconds_of, work_off
+from aldesign.campaign.replay_strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError
 from aldesign.models.acquisition import Objective
@@ -52,6 +46,7 @@ class ReplayPlan:
         start: What is known before.
         threshold_ev: From which gap on a row counts as found.
         top: Or the share of the best rows that do.
+        workers: Processes that buy; what they buy does not depend on their number.
     """
 
     seeds: int = 5
@@ -61,6 +56,7 @@ class ReplayPlan:
     start: Start = field(default_factory=Start)
     threshold_ev: float | None = None
     top: float | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ class Replay:
         """
         try:
             with ReplayFolder(folder, self._facts()).opened() as kept:
-                courses = self._courses(kept, progress)
+                courses = tuple(self._course(run) for run in self._runs(kept, progress))
         except KeyboardInterrupt:
             raise InterruptedRunError(
                 f"interrupted: every finished batch is in {folder}", "give the same command again to go on"
@@ -162,67 +158,48 @@ class Replay:
         notes = (*self.notes, *said)
         return Replayed(self.spec.name, pool, self.hits, self.goal, courses, curves, self.batch, notes)
 
-    def _courses(self, kept: ReplayFolder, progress: Progress | None) -> tuple[Course, ...]:
-        runs = [(name, seed) for name in self.strategies for seed in self.seeds]
-        done = {run: kept.bought(_run_name(*run)) for run in runs}
+    def _runs(self, kept: ReplayFolder, progress: Progress | None) -> list[Run]:
+        """Return every run, finished."""
+        runs = []
+        for name in self.strategies:
+            for seed in self.seeds:
+                spec = self.spec.model_copy(update={"seed": seed})
+                run = Run(name, spec, self.starts[seed], self.labels, self.batch)
+                run.batches += kept.bought(run.name)
+                runs.append(run)
+        slow = [run for run in runs if run.strategy in LEARNING]
+        total = len(slow) * -(-self.labels // self.batch)
 
-        @cache
-        def features() -> tuple[np.ndarray, Sequence[int]]:
-            return describe(self.space, self.pool.formulas, kept, progress), self.space.blocks
+        def told(run: Run) -> None:
+            if progress is not None:
+                progress(f"batch {sum(len(r.batches) for r in slow)}/{total}: {self._told(run)}")
 
-        slow = [run for run in runs if run[0] in LEARNING]
-        per_run = -(-self.labels // self.batch)
-        bought = sum(len(done[run]) for run in slow)
-        for name, seed in runs:
-            batches = done[name, seed]
-            if sum(len(batch.rows) for batch in batches) >= self.labels:
-                continue
-            spec = self.spec.model_copy(update={"seed": seed})
-            strategy = make_strategy(name, spec, self.pool.gaps, features)
-            for batch in self._buy(strategy, self.starts[seed], batches):
-                kept.append(_run_name(name, seed), batch)
-                batches.append(batch)
-                if name in LEARNING and progress is not None:
-                    bought += 1
-                    progress(f"batch {bought}/{len(slow) * per_run}: {self._told(name, seed, batches)}")
+        def ground() -> Ground:
+            x = describe(self.space, self.pool.formulas, kept, progress, store=self.plan.workers > 1)
+            return Ground(self.pool.gaps, x, self.space.blocks)
+
+        work_off(runs, self.pool.buyable, self.pool.gaps, ground, kept, self.plan.workers, told)
         kept.drop_features()
-        return tuple(self._course(name, seed, done[name, seed]) for name, seed in runs)
+        return runs
 
-    def _buy(self, strategy: Strategy, start: np.ndarray, before: Sequence[Bought]) -> Iterator[Bought]:
-        """Yield the batches that are still to be bought."""
-        known = [*start.tolist(), *(row for batch in before for row in batch.rows)]
-        left = self.pool.buyable.copy()
-        left[known] = False
-        if before:
-            strategy.recall(before[-1])
-        iteration = len(before)
-        while (missing := self.labels - (len(known) - len(start))) > 0:
-            iteration += 1
-            wanted = min(self.batch, missing)
-            batch = strategy.buy(np.array(known), np.flatnonzero(left), wanted, iteration)
-            yield batch
-            strategy.recall(batch)
-            known += batch.rows
-            left[list(batch.rows)] = False
-
-    def _course(self, name: str, seed: int, batches: Sequence[Bought]) -> Course:
-        rows = np.array([row for batch in batches for row in batch.rows], dtype=np.int64)
+    def _course(self, run: Run) -> Course:
         mean, std = (
-            np.array([value for batch in batches for value in (getattr(batch, part) or [np.nan] * len(batch.rows))])
+            np.array([value for batch in run.batches for value in (getattr(batch, part) or [np.nan] * len(batch.rows))])
             for part in ("mean", "std")
         )
-        stages = ("surrogate", "acquisition")
-        seconds = {stage: sum(batch.seconds.get(stage, 0.0) for batch in batches) for stage in stages}
-        sizes = tuple(len(batch.rows) for batch in batches)
-        return Course(name, seed, self.starts[seed], rows, mean, std, sizes, seconds, batches[-1].notes)
+        sizes = tuple(len(batch.rows) for batch in run.batches)
+        rows, last = np.array(run.rows, dtype=np.int64), run.batches[-1]
+        seconds = seconds_of(run.batches)
+        return Course(run.strategy, run.spec.seed, run.start, rows, mean, std, sizes, seconds, last.notes)
 
-    def _told(self, name: str, seed: int, batches: Sequence[Bought]) -> str:
-        rows = [row for batch in batches for row in batch.rows]
+    def _told(self, run: Run) -> str:
         offered = self.hits.mask.copy()
-        offered[self.starts[seed]] = False
-        found = int(self.hits.mask[rows].sum())
-        seconds = sum(batches[-1].seconds.values())
-        return f"{name}, seed {seed}, {len(rows)} labels, {found} of {int(offered.sum())} found, {seconds:.1f} s"
+        offered[run.start] = False
+        rows, spent = run.rows, sum(run.batches[-1].seconds.values())
+        return (
+            f"{run.strategy}, seed {run.spec.seed}, {len(rows)} labels, "
+            f"{int(self.hits.mask[rows].sum())} of {int(offered.sum())} found, {spent:.1f} s"
+        )
 
     def _own(self) -> tuple[dict[int, list[str]], list[LabelledRow], tuple[BadRow, ...]]:
         """Return the formulas of the campaign's own data for each seed, its labelled rows, and rows refused."""
@@ -294,7 +271,3 @@ class Replay:
             "number of labels": self.labels,
             "batch size": self.batch,
         }
-
-
-def _run_name(strategy: str, seed: int) -> str:
-    return f"{strategy}-seed{seed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +20,27 @@ _LONG = 5.0  # seconds of work that are worth a file
 
 
 def describe(
-    space: FeatureSpace, formulas: Sequence[str], kept: ReplayFolder, progress: Callable[[str], None] | None
-) -> np.ndarray:
+    space: FeatureSpace,
+    formulas: Sequence[str],
+    kept: ReplayFolder,
+    progress: Callable[[str], None] | None,
+    *,
+    store: bool,
+) -> np.ndarray | Path:
     """Return the features of the formulas, shape (n, d); from the folder where an interrupted replay left them.
+
+    Args:
+        space: What is described.
+        formulas: Of every row.
+        kept: Where they are stored if they took long.
+        progress: Takes a line of text.
+        store: Whether to store them anyway and return the file, which worker processes can share.
 
     Raises:
         InputError: A formula of the table has no features.
     """
     if (stored := kept.features(len(formulas))) is not None:
-        return np.asarray(stored)
+        return kept.features_file if store else stored
     began = time.perf_counter()
     if progress is not None:
         progress(f"describing {len(formulas)} formulas by {' and '.join(space.names)}")
@@ -38,6 +51,6 @@ def describe(
             f"the table cannot be described by {', '.join(space.names)}: {error.message}",
             "take that row out of the table",
         ) from error
-    if time.perf_counter() - began > _LONG:
+    if store or time.perf_counter() - began > _LONG:
         kept.store_features(x)
-    return x
+    return kept.features_file if store else x

@@ -104,22 +104,27 @@ class ReplayFolder:
             stream.flush()
             os.fsync(stream.fileno())
 
+    @property
+    def features_file(self) -> Path:
+        """Where features are stored."""
+        return self.path / FEATURES
+
     def features(self, rows: int) -> np.ndarray | None:
         """Return the stored features, mapped into memory; None where there are none of so many rows."""
         try:
-            found: np.ndarray = np.load(self.path / FEATURES, mmap_mode="r", allow_pickle=False)
+            found = np.asarray(np.load(self.features_file, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError):
             return None
         return found if len(found) == rows else None
 
     def store_features(self, x: np.ndarray) -> None:
         """Keep features (n, d), whole or not at all."""
-        with atomic_path(self.path / FEATURES) as temporary:
+        with atomic_path(self.features_file) as temporary:
             np.save(temporary, x, allow_pickle=False)
 
     def drop_features(self) -> None:
         """Remove the stored features: they are large, and can be made again."""
-        (self.path / FEATURES).unlink(missing_ok=True)
+        (self.features_file).unlink(missing_ok=True)
 
     def _journal(self, run: str) -> Path:
         return self.path / JOURNALS / f"{run}.jsonl"

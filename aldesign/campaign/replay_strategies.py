@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,123 +26,102 @@ STRATEGIES: Mapping[str, str] = {
 }
 LEARNING = ("campaign", "greedy")
 
-Features = Callable[[], tuple[np.ndarray, Sequence[int]]]
-"""Gives the features of every row, (n, d), and the widths of their blocks."""
 
+@dataclass(frozen=True)
+class Ground:
+    """What labels are bought from.
 
-class Strategy(Protocol):
-    """One that buys labels batch by batch, with one seed."""
-
-    def buy(self, known: np.ndarray, left: np.ndarray, n: int, iteration: int) -> Bought:
-        """Return the next batch.
-
-        Args:
-            known: Rows with a known label, in the order in which they became known.
-            left: Rows that may be bought, ascending.
-            n: How many, at most as many as are left.
-            iteration: Number of the batch, from 1.
-        """
-
-    def recall(self, batch: Bought) -> None:
-        """Take up what a batch bought before an interruption left behind."""
-
-
-class Draw:
-    """Chance."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def buy(self, known: np.ndarray, left: np.ndarray, n: int, iteration: int) -> Bought:  # noqa: ARG002
-        """Return n rows drawn by chance."""
-        return Bought(tuple(stream(self._seed, iteration, "replay-random").choice(left, n, replace=False).tolist()))
-
-    def recall(self, batch: Bought) -> None:
-        """Chance remembers nothing."""
-
-
-class Perfect:
-    """Perfect knowledge of every label.
-
-    Args:
-        utility: How good each row's gap is, shape (n,).
-    """
-
-    def __init__(self, utility: np.ndarray) -> None:
-        self._utility = utility
-
-    def buy(self, known: np.ndarray, left: np.ndarray, n: int, iteration: int) -> Bought:  # noqa: ARG002
-        """Return the n best rows."""
-        return Bought(tuple(left[np.argsort(-self._utility[left], kind="stable")[:n]].tolist()))
-
-    def recall(self, batch: Bought) -> None:
-        """It knew before."""
-
-
-class Learner:
-    """The campaign's surrogate, refitted before every batch on all that is known.
-
-    Args:
-        spec: The campaign, with the seed of this run.
-        features: Of every row, shape (n, d).
+    Attributes:
+        gaps: Label of every row in eV, shape (n,); those who learn read the known ones alone.
+        features: Of every row, shape (n, d), or the file that holds them; None for those who do not learn.
         blocks: Widths of the blocks of features.
-        gaps: Labels in eV, shape (n,); read for known rows alone.
-        greedy: Whether to take the highest expectations instead of the campaign's acquisition.
     """
 
-    def __init__(
-        self, spec: CampaignSpec, features: np.ndarray, blocks: Sequence[int], gaps: np.ndarray, greedy: bool
-    ) -> None:
-        self._spec, self._goal, self._greedy = spec, objective(spec), greedy
-        self._x, self._blocks, self._gaps = features, blocks, gaps
-        self._start: Mapping[str, list[float]] | None = None
+    gaps: np.ndarray
+    features: np.ndarray | Path | None = None
+    blocks: tuple[int, ...] = ()
 
-    def recall(self, batch: Bought) -> None:
-        """Start the next fit from where that batch's ended."""
-        self._start = batch.hyperparameters
 
-    def buy(self, known: np.ndarray, left: np.ndarray, n: int, iteration: int) -> Bought:
-        """Return the batch that the acquisition prefers, its first choice first."""
-        from aldesign.models.batch import choose_batch
+@dataclass(frozen=True)
+class Request:
+    """One batch to be bought.
 
-        began = time.perf_counter()
-        gaps, pool = self._gaps[known], self._x[left]
-        surrogate = self._surrogate().fit(self._x[known], gaps)
-        fitted = time.perf_counter()
-        if self._greedy:
-            mean, _ = surrogate.posterior(pool)
-            chosen = np.argsort(-self._goal.utility(mean), kind="stable")[:n]
-        else:
-            incumbent = float(gaps[np.argmax(self._goal.utility(gaps))])
-            rng = stream(self._spec.seed, iteration, "replay-batch")
-            chosen = choose_batch(surrogate, pool, self._acquirer(incumbent), n, rng)
-        mean, std = surrogate.posterior(pool[chosen])
-        return Bought(
-            tuple(left[chosen].tolist()),
-            tuple(np.round(mean, 6).tolist()),
-            tuple(np.round(std, 6).tolist()),
-            {"surrogate": round(fitted - began, 3), "acquisition": round(time.perf_counter() - fitted, 3)},
-            surrogate.hyperparameters(),
-            surrogate.notes,
-        )
+    Attributes:
+        strategy: Who buys.
+        spec: The campaign, with the seed of this run.
+        known: Rows with a known label, in the order in which they became known.
+        left: Rows that may be bought, ascending.
+        n: How many, at most as many as are left.
+        iteration: Number of the batch, from 1.
+        hyperparameters: Of the last batch's surrogate, from which this one's begins.
+    """
 
-    def _surrogate(self) -> Surrogate:
-        from aldesign.models.surrogates import make_surrogate
+    strategy: str
+    spec: CampaignSpec
+    known: np.ndarray
+    left: np.ndarray
+    n: int
+    iteration: int
+    hyperparameters: Mapping[str, list[float]] | None = None
 
-        section = self._spec.surrogate
-        return make_surrogate(
-            section.kind,
-            blocks=self._blocks,
-            max_observations=section.max_observations,
-            seed=self._spec.seed,
-            start=self._start,
-        )
 
-    def _acquirer(self, incumbent: float) -> Acquirer:
-        section = self._spec.acquisition
-        return make_acquirer(
-            section.kind, self._goal, kappa=section.kappa, incumbent=incumbent, threshold=section.threshold
-        )
+def buy(request: Request, ground: Ground) -> Bought:
+    """Return the batch that a strategy chooses; equal requests give equal batches."""
+    if request.strategy == "random":
+        rng = stream(request.spec.seed, request.iteration, "replay-random")
+        return Bought(tuple(rng.choice(request.left, request.n, replace=False).tolist()))
+    if request.strategy == "best":
+        utility = objective(request.spec).utility(ground.gaps[request.left])
+        return Bought(tuple(request.left[np.argsort(-utility, kind="stable")[: request.n]].tolist()))
+    return _learn_and_buy(request, ground)
+
+
+def _learn_and_buy(request: Request, ground: Ground) -> Bought:
+    """Refit the campaign's surrogate on all that is known, and choose by its acquisition or, greedy, by the mean."""
+    from aldesign.models.batch import choose_batch
+
+    if not isinstance(ground.features, np.ndarray):
+        raise TypeError(f"{request.strategy} was given no features")
+    began = time.perf_counter()
+    goal = objective(request.spec)
+    gaps, pool = ground.gaps[request.known], ground.features[request.left]
+    surrogate = _surrogate(request, ground.blocks).fit(ground.features[request.known], gaps)
+    fitted = time.perf_counter()
+    if request.strategy == "greedy":
+        chosen = np.argsort(-goal.utility(surrogate.posterior(pool)[0]), kind="stable")[: request.n]
+    else:
+        incumbent = float(gaps[np.argmax(goal.utility(gaps))])
+        rng = stream(request.spec.seed, request.iteration, "replay-batch")
+        chosen = choose_batch(surrogate, pool, _acquirer(request.spec, incumbent), request.n, rng)
+    mean, std = surrogate.posterior(pool[chosen])
+    return Bought(
+        tuple(request.left[chosen].tolist()),
+        tuple(np.round(mean, 6).tolist()),
+        tuple(np.round(std, 6).tolist()),
+        {"surrogate": round(fitted - began, 3), "acquisition": round(time.perf_counter() - fitted, 3)},
+        surrogate.hyperparameters(),
+        surrogate.notes,
+    )
+
+
+def _surrogate(request: Request, blocks: Sequence[int]) -> Surrogate:
+    from aldesign.models.surrogates import make_surrogate
+
+    section = request.spec.surrogate
+    return make_surrogate(
+        section.kind,
+        blocks=blocks,
+        max_observations=section.max_observations,
+        seed=request.spec.seed,
+        start=request.hyperparameters,
+    )
+
+
+def _acquirer(spec: CampaignSpec, incumbent: float) -> Acquirer:
+    section = spec.acquisition
+    return make_acquirer(
+        section.kind, objective(spec), kappa=section.kappa, incumbent=incumbent, threshold=section.threshold
+    )
 
 
 def strategy_names(text: str) -> tuple[str, ...]:
@@ -153,15 +134,6 @@ def strategy_names(text: str) -> tuple[str, ...]:
             f"allowed: {', '.join(STRATEGIES)}",
         )
     return names
-
-
-def make_strategy(name: str, spec: CampaignSpec, gaps: np.ndarray, features: Features) -> Strategy:
-    """Return the strategy called `name` with the seed of `spec`; features are asked for only by those that learn."""
-    if name == "random":
-        return Draw(spec.seed)
-    if name == "best":
-        return Perfect(objective(spec).utility(gaps))
-    return Learner(spec, *features(), gaps, name == "greedy")
 
 
 def refuse_unlearnable(spec: CampaignSpec) -> None:

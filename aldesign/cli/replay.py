@@ -52,6 +52,7 @@ def replay(
     assignments: Assignments = None,
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time; results do not depend on it.")] = 1,
     threads: Threads = 1,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -80,7 +81,7 @@ def replay(
     spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))
     pin_threads(threads)
     rule = Start(start, start_below, keep_foreign)
-    plan = ReplayPlan(seeds, labels, batch, strategies, rule, threshold, top)
+    plan = ReplayPlan(seeds, labels, batch, strategies, rule, threshold, top, workers)
     ready = Replay(spec, read_pool_table(spec, data, formula_column, value_column), plan)
     if not quiet:
         for text in ready.notes:

@@ -104,6 +104,15 @@ def test_an_interrupted_replay_goes_on_to_the_same_bytes(
     assert lines[-1].startswith("batch 12/12: greedy, seed 1, 24 labels, ")
 
 
+def test_workers_change_nothing(ready: Callable[..., Replay], tmp_path: Path) -> None:
+    settings = "surrogate.features=composition"
+    one = ready(settings, labels=16).run(tmp_path / "one")
+    lines: list[str] = []
+    two = ready(settings, labels=16, workers=2).run(tmp_path / "two", lines.append)
+    assert content(two, tmp_path / "two") == content(one, tmp_path / "one")
+    assert lines[-1].startswith("batch 8/8: ")
+
+
 def test_seeds_and_strategies_are_added_to_what_is_there(ready: Callable[..., Replay], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ready(seeds=1, strategies="campaign").run(folder)

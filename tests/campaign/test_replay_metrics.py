@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom, nhypergeom
 
 from aldesign.campaign.replay_metrics import Course, Curve, Spread, band, chance_figures, figures, measure
-from aldesign.campaign.replay_strategies import Draw, Perfect, Strategy
+from aldesign.campaign.replay_runs import Run
+from aldesign.campaign.replay_strategies import Ground, buy
+from aldesign.campaign.spec import CampaignSpec
 from aldesign.models.acquisition import Objective
+
+SpecMaker = Callable[..., CampaignSpec]
 
 
 def curve_of(found: list[int], hits: int, rows: int) -> Curve:
@@ -25,13 +30,12 @@ def course(start: list[int], rows: list[int], seed: int = 0) -> Course:
     return Course("campaign", seed, np.array(start), bought, nothing, nothing, (len(rows),), {})
 
 
-def bought_by(strategy: Strategy, n_rows: int, labels: int, batch: int) -> list[int]:
+def bought_by(strategy: str, spec: CampaignSpec, gaps: np.ndarray, labels: int, batch: int) -> list[int]:
     """Return all that a strategy buys of a pool whose every row may be bought."""
-    rows: list[int] = []
-    while len(rows) < labels:
-        left = np.setdiff1d(np.arange(n_rows), rows)
-        rows += strategy.buy(np.array(rows), left, min(batch, labels - len(rows)), len(rows) // batch + 1).rows
-    return rows
+    run = Run(strategy, spec, np.zeros(0, dtype=np.int64), labels, batch)
+    while run.missing:
+        run.batches.append(buy(run.request(np.ones(len(gaps), dtype=bool)), Ground(gaps)))
+    return run.rows
 
 
 @given(st.integers(1, 40), st.integers(0, 40), st.data())
@@ -88,20 +92,20 @@ def test_hits_of_the_start_are_not_found_again() -> None:
     assert curve.found.tolist() == [0, 1, 2]
 
 
-def test_perfect_knowledge_finds_one_hit_with_every_label() -> None:
+def test_perfect_knowledge_finds_one_hit_with_every_label(make_spec: SpecMaker) -> None:
     gaps = np.arange(30.0)[::-1].copy()
-    rows = bought_by(Perfect(gaps), 30, 20, 7)
+    rows = bought_by("best", make_spec(), gaps, 20, 7)
     curve = measure(
         course([30], rows), np.append(gaps, 0), np.append(gaps >= 18, False), np.ones(31, bool), Objective()
     )
     assert curve.found.tolist() == [min(n, 12) for n in range(21)]
 
 
-def test_chance_has_an_enhancement_of_one_on_average() -> None:
+def test_chance_has_an_enhancement_of_one_on_average(make_spec: SpecMaker) -> None:
     hits = np.arange(60) % 5 == 0
     curves = []
     for seed in range(300):
-        rows = bought_by(Draw(seed), 60, 24, 8)
+        rows = bought_by("random", make_spec(f"seed={seed}"), np.zeros(60), 24, 8)
         assert len(set(rows)) == 24
         found = np.concatenate([[0], np.cumsum(hits[rows])])
         curves.append(Curve(found, found.astype(float), int(hits.sum()), 60))
