@@ -18,6 +18,7 @@ class Source(StrEnum):
     SEED = "seed"
     LATENT = "latent"
     GAN = "gan"
+    MUTATION = "mutation"
     USER = "user"
 
 

@@ -16,9 +16,10 @@ from aldesign.campaign.checking import build_all
 from aldesign.campaign.codec import prediction_to_json, trial_to_json
 from aldesign.campaign.finishing import energy_job
 from aldesign.campaign.journal import FILE_NAME, LOCK_NAME, Journal
+from aldesign.campaign.learning import learn
 from aldesign.campaign.measuring import answer, lost
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.proposing import Batch, choose, learn
+from aldesign.campaign.proposing import Batch, choose
 from aldesign.campaign.ranking import Shortlist, best_first, shortlist
 from aldesign.campaign.reading import holds_events, spec_of
 from aldesign.campaign.seeding import seed_trials

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from aldesign.campaign.learning import encodable
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.proposing import encodable
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, SpecError

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aldesign.campaign import finishing
-from aldesign.campaign.proposing import choose, learn
+from aldesign.campaign.learning import learn
+from aldesign.campaign.proposing import choose
 from aldesign.campaign.stopping import batch_left, stop_reason
 
 if TYPE_CHECKING:

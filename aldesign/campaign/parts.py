@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.spec import CampaignSpec
-from aldesign.errors import AldesignError, SpecError
-from aldesign.models.acquisition import Objective, UpperConfidenceBound
-from aldesign.protocols import Encoder, Generator, Oracle, Screen
-from aldesign.records import OracleCard
+from aldesign.errors import AldesignError, OracleError, SpecError
+from aldesign.models.acquisition import Acquirer, Objective
+from aldesign.protocols import Encoder, Generator, Oracle, Screen, Surrogate
+from aldesign.records import Candidate, OracleCard
 from aldesign.registry import load_oracle
 
 if TYPE_CHECKING:
-    from aldesign.models.surrogate import GaussianProcess
+    from aldesign.models.features import FeatureSpace
     from aldesign.screens import ScreenContext
     from aldesign.structures.templates import TemplateLibrary
 
@@ -44,6 +47,8 @@ class Parts:
 
     def __init__(self, spec: CampaignSpec) -> None:
         self.spec = spec
+        self._described: dict[str, np.ndarray] = {}
+        self._foreseen: dict[str, tuple[float, float]] = {}
 
     @cached_property
     def goal(self) -> Objective:
@@ -97,15 +102,130 @@ class Parts:
         return [symbol for symbol in ALPHABET if symbol in included - excluded]
 
     @cached_property
-    def acquirer(self) -> UpperConfidenceBound:
-        """What decides which candidates are worth an answer."""
-        return UpperConfidenceBound(self.goal, self.spec.acquisition.kappa)
+    def allowed_mask(self) -> np.ndarray:
+        """Which elements the campaign's rules leave, in the order of the one-hot matrix, bool (103,)."""
+        from aldesign.chemistry.elements import ALPHABET
 
-    def surrogate(self) -> GaussianProcess:
-        """Return a fresh surrogate."""
-        from aldesign.models.surrogate import GaussianProcess
+        return np.isin(ALPHABET, self.allowed)
 
-        return GaussianProcess(max_observations=self.spec.surrogate.max_observations, seed=self.spec.seed)
+    @cached_property
+    def features(self) -> FeatureSpace:
+        """What the surrogate sees of a formula. Raises InputError for an unknown descriptor."""
+        from aldesign.models.features import FeatureSpace
+
+        return FeatureSpace(self.spec.surrogate.features, self.encoder)
+
+    def describe(self, formulas: Sequence[str]) -> np.ndarray:
+        """Return the features of canonical formulas, float64 (n, d).
+
+        What was described once is remembered: an iteration asks again for every measured formula.
+        """
+        new = [formula for formula in dict.fromkeys(formulas) if formula not in self._described]
+        if new:
+            self._described.update(zip(new, self.features.describe(new), strict=True))
+        return np.array([self._described[formula] for formula in formulas])
+
+    def forget_all_but(self, formulas: Iterable[str]) -> None:
+        """Drop what is remembered of other formulas, so that memory stays flat."""
+        kept = set(formulas)
+        for memory in (self._described, self._foreseen):
+            for formula in memory.keys() - kept:
+                del memory[formula]
+
+    def surrogate(self, start: Mapping[str, list[float]] | None = None) -> Surrogate:
+        """Return a fresh surrogate whose search for hyper-parameters begins at `start`."""
+        from aldesign.models.surrogates import make_surrogate
+
+        section = self.spec.surrogate
+        return make_surrogate(
+            section.kind,
+            blocks=self.features.blocks,
+            max_observations=section.max_observations,
+            seed=self.spec.seed,
+            start=start,
+        )
+
+    def acquirer(self, incumbent: float | None = None) -> Acquirer:
+        """Return what decides which candidates are worth an answer, the best gap so far being `incumbent` (eV)."""
+        from aldesign.models.acquisition import make_acquirer
+
+        section = self.spec.acquisition
+        kind = "ucb" if section.kind == "ehvi" else section.kind
+        return make_acquirer(kind, self.goal, kappa=section.kappa, incumbent=incumbent, threshold=section.threshold)
+
+    @property
+    def climbs(self) -> bool:
+        """Whether the latent search can follow the gradient of the acquisition."""
+        from aldesign.models.features import LATENT
+
+        surrogate = self.spec.surrogate
+        return surrogate.kind == "gp" and surrogate.features == (LATENT,) and self.spec.acquisition.kind == "ucb"
+
+    def decode(self, points: np.ndarray) -> list[str | None]:
+        """Return the formula that each latent point (n, d) is read as, within the campaign's rules where one is."""
+        return self.encoder.decode(points)
+
+    def worth(
+        self, formulas: Sequence[str], mean: np.ndarray, std: np.ndarray, paid: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return the acquisition's score of each formula, float64 (n,), higher being better.
+
+        Args:
+            formulas: Canonical formulas.
+            mean: Their expected gaps in eV, (n,).
+            std: The uncertainty of these in eV, (n,).
+            paid: What has been measured: gaps in eV and, where a second property counts, that beside it, (m, 1 or 2).
+            rng: Of an acquisition that draws.
+        """
+        if self.second is None:
+            incumbent = paid[int(self.goal.utility(paid[:, 0]).argmax()), 0]
+            return self.acquirer(float(incumbent)).score(mean, std, rng)
+        from aldesign.models.multiobjective import expected_hypervolume_improvement
+
+        return expected_hypervolume_improvement(self.goals, *self.beliefs(formulas, mean, std), paid)
+
+    @property
+    def goals(self) -> tuple[Objective, Objective]:
+        """What is wanted of the gap, and of the second property."""
+        return self.goal, Objective("minimize")
+
+    def beliefs(self, formulas: Sequence[str], mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what is expected of gap and second property, and how surely, float64 (n, 2) each."""
+        value, doubt = self.foresee(formulas)
+        return np.column_stack([mean, value]), np.column_stack([std, doubt])
+
+    @cached_property
+    def second(self) -> Oracle | None:
+        """The oracle that foresees the second property, if one counts. Raises SpecError where it predicts another."""
+        also = self.spec.target.also
+        if also is None:
+            return None
+        oracle = load_oracle(also.oracle, Path(also.model) if also.model else None)
+        card = oracle.card
+        if card.property != also.property or card.needs != "formula" or card.answers != "predict":
+            raise SpecError(
+                f"oracle {also.oracle!r} predicts {card.property} of a {card.needs}; target.also is {also.property}",
+                "name an oracle that foresees it from the formula; see `aldesign list oracles`",
+            )
+        return oracle
+
+    def foresee(self, formulas: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the second property of formulas and its standard deviation, float64 (n,) each, in eV/atom.
+
+        Raises:
+            OracleError: There is no second property, or it cannot be foreseen for one of them.
+        """
+        if self.second is None:
+            raise OracleError("the campaign foresees no second property", "give target.also")
+        new = [formula for formula in dict.fromkeys(formulas) if formula not in self._foreseen]
+        for formula, answer in zip(new, self.second.predict([Candidate(f) for f in new]), strict=True):
+            if answer.value is None or answer.std is None:
+                raise OracleError(
+                    f"{formula}: {answer.error or 'no uncertainty is stated'}", "choose another target.also"
+                )
+            self._foreseen[formula] = (answer.value, answer.std)
+        found = np.array([self._foreseen[formula] for formula in formulas]).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
 
     @cached_property
     def templates(self) -> TemplateLibrary:

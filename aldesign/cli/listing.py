@@ -16,10 +16,11 @@ FIGURES = ("mae", "mae_nonmetals", "coverage_68", "coverage_95")
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(name="list", help="List oracles, campaigns or screens.", no_args_is_help=True)
+    group = typer.Typer(name="list", help="List oracles, campaigns, screens or descriptors.", no_args_is_help=True)
     group.command("oracles")(oracles)
     group.command("campaigns")(campaigns)
     group.command("screens")(screens)
+    group.command("descriptors")(descriptors)
     app.add_typer(group)
 
 
@@ -193,3 +194,17 @@ def screens(as_json: Json = False) -> None:
 
     found = [{"name": name, "about": (kind.__doc__ or "").strip().partition("\n")[0]} for name, kind in SCREENS.items()]
     print_records(found, as_json, "screens")
+
+
+def descriptors(as_json: Json = False) -> None:
+    """List the installed descriptors: what a surrogate may know a formula by, beside its latent point."""
+    from aldesign.registry import descriptor_entries
+
+    found = [{"name": "latent", "about": "The encoder's point for a formula.", "provided_by": "aldesign"}]
+    for name, entry in descriptor_entries().items():
+        try:
+            about = (entry.load().__doc__ or "").strip().partition("\n")[0]
+        except Exception as error:  # a broken plug-in must not hide the others
+            about = f"cannot be imported: {error}"
+        found.append({"name": name, "about": about, "provided_by": entry.value.partition(":")[0]})
+    print_records(found, as_json, "descriptors")

@@ -20,6 +20,7 @@ SOURCE_NAMES: dict[Source, str] = {
     Source.SEED: "seed",
     Source.LATENT: "latent search",
     Source.GAN: "generator",
+    Source.MUTATION: "mutation",
     Source.USER: "user",
 }
 """Sources in words, in the order in which they are shown."""

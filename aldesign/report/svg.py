@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, LINE, PAPER = "#1d2530", "#66707c", "#dfe3e8", "#fefefd"
-ACCENT, SEED, LATENT, GENERATOR, USER = "#0f6b78", "#98a2ad", "#2a6db0", "#c9681f", "#7b559c"
+ACCENT, SEED, LATENT, GENERATOR, MUTATION, USER = "#0f6b78", "#98a2ad", "#2a6db0", "#c9681f", "#3f8f4f", "#7b559c"
 
 _VARIABLES = {
     INK: "--ink",
@@ -24,6 +24,7 @@ _VARIABLES = {
     SEED: "--seed",
     LATENT: "--latent",
     GENERATOR: "--generator",
+    MUTATION: "--mutation",
     USER: "--user",
 }
 """Colour of a figure to the CSS variable that replaces it, so that a page can change its theme."""

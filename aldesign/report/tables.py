@@ -171,7 +171,13 @@ def _story_rows(trial: Trial) -> list[tuple[str, str]]:
     return rows
 
 
-_SHORT = {Source.SEED: "seed", Source.LATENT: "latent", Source.GAN: "gan", Source.USER: "user"}
+_SHORT = {
+    Source.SEED: "seed",
+    Source.LATENT: "latent",
+    Source.GAN: "gan",
+    Source.MUTATION: "mutation",
+    Source.USER: "user",
+}
 
 
 def _gap(trial: Trial) -> str:

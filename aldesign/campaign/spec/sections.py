@@ -93,7 +93,7 @@ class SurrogateSpec(Section):
     """
 
     kind: Literal["gp", "deep_kernel", "trees"] = "gp"
-    features: tuple[str, ...] = Field(("latent",), min_length=1)
+    features: tuple[str, ...] = Field(("composition", "formation_energy"), min_length=1)
     max_observations: int = Field(4000, ge=10)
 
     @field_validator("features", mode="before")
@@ -117,7 +117,7 @@ class AcquisitionSpec(Section):
     """
 
     kind: Literal["ucb", "ei", "thompson", "probability", "ehvi"] = "ucb"
-    kappa: float = Field(10.0, ge=0)
+    kappa: float = Field(1.0, ge=0)
     threshold: float | None = None
     starts: int = Field(30, ge=1)
     samples: int = Field(512, ge=1)

@@ -1,0 +1,170 @@
+"""Where proposals come from: the latent space, the generator, and small changes of the best."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from aldesign.campaign.learning import Learned
+from aldesign.campaign.parts import Parts
+from aldesign.chemistry.formula import compositions
+from aldesign.chemistry.mutations import mutate
+from aldesign.chemistry.neutrality import Options, valid_mask
+from aldesign.chemistry.onehot import compositions_of, decode_indices, indices
+from aldesign.models.latent_search import search as climb
+from aldesign.models.scatter import scatter
+from aldesign.models.surrogate import GaussianProcess
+from aldesign.records import Candidate, Source
+from aldesign.seeds import stream
+
+_STRICT = Options(include_alloys=False)
+_FEW = 5  # elements; what the paper's loop seldom kept to
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate with the surrogate's mean and std (eV), its acquisition score and its features."""
+
+    candidate: Candidate
+    expected: tuple[float, float]
+    score: float
+    features: np.ndarray = field(compare=False, repr=False)
+
+
+def propose(
+    parts: Parts, learned: Learned, iteration: int, attempt: int, known: Iterable[str]
+) -> tuple[list[Scored], Counter[str]]:
+    """Return one pool of new candidates, the best of each source, scored by one acquisition.
+
+    Args:
+        parts: The campaign's parts.
+        learned: What it knows.
+        iteration: Number of the iteration.
+        attempt: How many pools were drawn before in it; later ones search farther.
+        known: Formulas that need not be proposed, being in the campaign already.
+
+    Returns:
+        The pool, the best first, and counts of what each source made.
+    """
+    spec = parts.spec
+    counts: Counter[str] = Counter()
+    shares = {Source.LATENT: spec.acquisition.proposals}
+    searched = search(parts, learned, iteration, attempt, counts)
+    made: dict[Source, Sequence[str]] = {Source.LATENT: searched}
+    others = [part.fraction for part in (spec.generator, spec.mutations) if part is not None]
+    whole = spec.acquisition.proposals / (1 - sum(others))
+    if parts.generator is not None and spec.generator is not None:
+        made[Source.GAN] = generate(parts, iteration, attempt, counts)
+        shares[Source.GAN] = round(whole * spec.generator.fraction)
+    if spec.mutations is not None and spec.mutations.fraction > 0:
+        made[Source.MUTATION] = change(parts, learned, iteration, attempt, counts)
+        shares[Source.MUTATION] = round(whole * spec.mutations.fraction)
+    seen, origin = set(known), dict[str, Source]()
+    for source, formulas in made.items():
+        for formula in formulas:
+            if formula not in seen:
+                origin.setdefault(formula, source)
+    scored = score(parts, learned, origin, stream(spec.seed, iteration, f"score-{attempt}"))
+    pool: list[Scored] = []
+    for source, share in shares.items():
+        pool += [item for item in scored if item.candidate.source is source][:share]
+    return sorted(with_latents(parts, pool), key=lambda item: -item.score), counts
+
+
+def search(parts: Parts, learned: Learned, iteration: int, attempt: int, counts: Counter[str]) -> list[str]:
+    """Return formulas decoded from points near the best materials' latents, before any screen.
+
+    A Gaussian process on the latent itself is followed uphill by its gradient; other beliefs rank what is scattered.
+    """
+    section = parts.spec.acquisition
+    rng = stream(parts.spec.seed, iteration, f"latent-{attempt}")
+    trust = min(1.0, section.trust * (1 + attempt))
+    if parts.climbs and isinstance(learned.surrogate, GaussianProcess):
+        points = climb(
+            learned.surrogate,
+            parts.goal,
+            section.kappa,
+            learned.starts,
+            learned.bounds,
+            section.proposals,
+            rng,
+            trust=trust,
+            free=section.free,
+        )
+    else:
+        points = scatter(learned.starts, learned.bounds, section.samples, rng, trust=trust, free=section.free)
+    decoded = parts.decode(points)
+    formed = [formula for formula in decoded if formula is not None]
+    parsed = compositions(formed)
+    counts.update(
+        searched=len(decoded),
+        decoded=len(formed),
+        searched_few_elements=int((parsed.n_elements() <= _FEW).sum()),
+        searched_valid=int(valid_mask(parsed, _STRICT).sum()),
+    )
+    return list(dict.fromkeys(formed))
+
+
+def generate(parts: Parts, iteration: int, attempt: int, counts: Counter[str]) -> list[str]:
+    """Return formulas drawn from the generator within the campaign's space."""
+    spec = parts.spec
+    if parts.generator is None or spec.generator is None:
+        return []
+    drawn = parts.generator.sample(
+        spec.generator.samples,
+        stream(spec.seed, iteration, f"generator-{attempt}"),
+        min_elements=spec.space.n_elements[0],
+        max_elements=spec.space.n_elements[1],
+        allowed=parts.allowed,
+    )
+    counts.update(sampled=len(drawn), sampled_valid=int(valid_mask(compositions(drawn), _STRICT).sum()))
+    return drawn
+
+
+def change(parts: Parts, learned: Learned, iteration: int, attempt: int, counts: Counter[str]) -> list[str]:
+    """Return plausible small changes of the best materials, within the campaign's rules of elements and size."""
+    section, space = parts.spec.mutations, parts.spec.space
+    if section is None:
+        return []
+    parents = indices(compositions(learned.best[: section.parents * (1 + attempt)]))
+    rng = stream(parts.spec.seed, iteration, f"mutation-{attempt}")
+    table, _ = mutate(parents, section.samples, rng, allowed=parts.allowed_mask)
+    table = np.unique(table, axis=0)
+    size = (table > 0).sum(axis=1)
+    fits = (size >= space.n_elements[0]) & (size <= space.n_elements[1]) & (table.max(axis=1) <= space.max_count)
+    fits &= (table.sum(axis=1, dtype=np.int64) <= space.max_atoms) & ~(table[:, ~parts.allowed_mask] > 0).any(axis=1)
+    table = table[fits]
+    table = table[valid_mask(compositions_of(table), _STRICT)]
+    counts.update(changed=section.samples, changed_plausible=len(table))
+    return [formula for formula in decode_indices(table) if formula is not None]
+
+
+def score(parts: Parts, learned: Learned, found: Mapping[str, Source], rng: np.random.Generator) -> list[Scored]:
+    """Return formulas with their expected gap and acquisition score, the best first."""
+    if not found:
+        return []
+    formulas = list(found)
+    features = parts.describe(formulas)
+    mean, std = learned.surrogate.posterior(features)
+    scores = parts.worth(formulas, mean, std, learned.paid, rng)
+    return [
+        Scored(
+            Candidate(formulas[i], found[formulas[i]]),
+            (round(float(mean[i]), 6), round(float(std[i]), 6)),
+            round(float(scores[i]), 6),
+            features[i],
+        )
+        for i in np.argsort(-scores, kind="stable").tolist()
+    ]
+
+
+def with_latents(parts: Parts, pool: Sequence[Scored]) -> list[Scored]:
+    """Return the pool with the latent point that stands for each formula."""
+    latents = parts.encoder.encode([item.candidate.formula for item in pool])
+    return [
+        replace(item, candidate=replace(item.candidate, latent=tuple(round(float(x), 6) for x in point)))
+        for item, point in zip(pool, latents, strict=True)
+    ]
