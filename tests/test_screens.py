@@ -8,6 +8,8 @@ from smact.screening import smact_validity
 
 from aldesign.chemistry import sketch
 from aldesign.errors import SpecError
+from aldesign.records import Candidate
+from aldesign.registry import load_oracle
 from aldesign.screens import SCREENS, ScreenContext, make_screen, validate_screen
 
 NOTHING = ScreenContext()
@@ -144,6 +146,18 @@ def test_gap_window_without_an_upper_edge_and_without_an_expectation():
     assert screen.check(["MgO"])[0].reason.startswith("not judged")
 
 
+def test_formation_energy_is_the_oracles_and_its_doubt_may_be_allowed():
+    formulas = ["NaCl", "Au3O", "MgO"]  # the second is not known, and gold hardly oxidises
+    oracle = load_oracle("stoichiometry_graph_eform")
+    answers = oracle.predict([Candidate(formula) for formula in formulas])
+    strict = make_screen({"formation_energy": {"max": -1.0}}, ScreenContext()).check(formulas)
+    assert [v.evidence["value"] for v in strict] == pytest.approx([answer.value for answer in answers], abs=1e-6)
+    assert [v.passed for v in strict] == [answer.value <= -1.0 for answer in answers] == [True, False, True]
+    assert "above -1" in strict[1].reason
+    lenient = make_screen({"formation_energy": {"max": -1.0, "sigmas": 1000.0}}, ScreenContext())
+    assert [v.passed for v in lenient.check(formulas)] == [True, True, True]
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
@@ -169,6 +183,10 @@ def test_gap_window_without_an_upper_edge_and_without_an_expectation():
         ("{gap_window: {low: 3, high: 1}}", "give two numbers"),
         ("{gap_window: {sigmas: -1}}", "sigmas is -1"),
         ("{duplicate: {of: seed}}", "it has no options"),
+        ("{formation_energy: {max: low}}", "max is 'low'"),
+        ("{formation_energy: {sigmas: -1}}", "sigmas is -1"),
+        ("{formation_energy: {oracle: random_forest}}", "predicts band_gap of a formula"),
+        ("{formation_energy: {oracle: nobody}}", "no oracle is called 'nobody'"),
     ],
 )
 def test_a_bad_entry_is_refused_before_anything_runs(entry, message, tmp_path):

@@ -13,6 +13,7 @@ from aldesign.protocols import Screen
 from aldesign.screens.charges import ElectronegativityScreen, NeutralityScreen
 from aldesign.screens.common import FormulaScreen, ScreenContext
 from aldesign.screens.elements import ElementScreen
+from aldesign.screens.energy import FormationEnergyScreen
 from aldesign.screens.known import DuplicateScreen, NoveltyScreen
 from aldesign.screens.window import GapWindowScreen
 
@@ -29,6 +30,7 @@ SCREENS: Mapping[str, type[FormulaScreen]] = {
         ElectronegativityScreen,
         NoveltyScreen,
         GapWindowScreen,
+        FormationEnergyScreen,
     )
 }
 
