@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLOURS = {"campaign": ACCENT, "greedy": GENERATOR, "random": SEED, "best": USER}
 _SIZE = (12.8, 4.4)  # inches
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 2))
-_FEW = 5  # hits by chance alone below which an EF is a ratio of hardly anything
+_LEAST_SHARE = 0.03  # below it an AF is a ratio of a few labels
 _LINE_HEIGHT = 0.055  # of a label, as a share of the axes
 
 
@@ -65,60 +65,64 @@ def _draw_share(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
     for name, measured in curves.items():
         mean, error = band([100 * curve.share for curve in measured])
         _line(axes, n, mean, error, name)
-        digits = 0 if mean[-1] >= 10 else 1
-        ends.append((f"{name} {mean[-1]:.{digits}f} %", float(mean[-1]), _colour(name)))
+        ends.append((f"{name} {_short(mean[-1])} %", float(mean[-1]), _colour(name)))
     axes.set(xlabel="labels paid", ylabel="share of the hits found (%)", xlim=(0, n[-1]), ylim=(0, 102))
     _label_ends(axes, ends)
 
 
 def _draw_enhancement(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
-    """Draw hits found over hits by chance after each label; before chance has found a few, the ratio says little."""
-    some = next(iter(curves.values()))[0]
-    n = some.labels
-    # at least a tenth of the course is left out: there one lucky label is worth more than the method
-    begin = max(1, n[-1] // 50)
+    """Draw hits found over hits by chance after each label."""
+    n = next(iter(curves.values()))[0].labels
+    # a lucky first label is worth a hundred of those that follow: the curves begin where that has passed
+    begin = max(1, len(n) // 25)
     top, ends = 1.0, []
     for name, measured in curves.items():
-        if name == "best":
-            continue
         mean, error = band([curve.enhancement for curve in measured])
-        _line(axes, n[begin:], mean[begin:], error[begin:], name)
-        top = max(top, float((mean + error)[begin:].max()))
-        ends.append((f"{mean[-1]:.{0 if mean[-1] >= 10 else 1}f}", float(mean[-1]), _colour(name)))
+        if name != "best":
+            _line(axes, n[begin:], mean[begin:], error[begin:], name)
+            top = max(top, float((mean + error)[begin:].max()))
+            ends.append((_short(mean[-1]), float(mean[-1]), _colour(name)))
     axes.axhline(1.0, color=MUTED, linewidth=1, linestyle=_DASHED)
-    axes.set(xlabel="labels paid", ylabel="enhancement factor EF", xlim=(0, n[-1]), ylim=(0, 1.05 * top))
+    axes.set(xlabel="labels paid", ylabel="EF: hits found / hits by chance", xlim=(0, n[-1]), ylim=(0, 1.05 * top))
     _label_ends(axes, ends)
 
 
 def _draw_acceleration(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
     """Draw labels by chance over labels paid for each share of the hits that every seed found."""
+    top = 1.0
     for name, measured in curves.items():
-        if name == "best":
-            continue
-        reached = min(int(curve.found[-1]) for curve in measured)
         hits = min(curve.hits for curve in measured)
-        shares = np.arange(1, reached + 1) / hits
-        if not reached:
-            continue
+        shares = np.arange(1, hits + 1) / hits
         values = np.array([[curve.acceleration(share) for share in shares] for curve in measured])
-        fine = np.isfinite(values).all(axis=0)
+        fine = np.isfinite(values).all(axis=0) & (shares >= _LEAST_SHARE)
+        if name == "best" or not (fine & (shares >= SHARES[0])).any():
+            continue
         mean, error = band(list(values[:, fine]))
         _line(axes, 100 * shares[fine], mean, error, name)
-        marks = [share for share in SHARES if all(math.isfinite(c.acceleration(share)) for c in measured)]
-        told = [float(np.mean([curve.acceleration(share) for curve in measured])) for share in marks]
-        axes.plot([100 * share for share in marks], told, "o", color=_colour(name), markeredgecolor=PAPER, markersize=7)
-        for share, value in zip(marks, told, strict=True):
-            if name == "campaign":
-                axes.annotate(f"{value:.0f}", (100 * share, value), (0, 8), textcoords="offset points", ha="center")
+        top = max(top, float((mean + error).max()))
+        marks = {share: float(np.mean([curve.acceleration(share) for curve in measured])) for share in SHARES}
+        marks = {share: value for share, value in marks.items() if math.isfinite(value)}
+        x, y = [100 * share for share in marks], list(marks.values())
+        axes.plot(x, y, "o", color=_colour(name), markeredgecolor=PAPER, markersize=7)
+        if name == "campaign":
+            for place in zip(x, y, strict=True):
+                axes.annotate(_short(place[1]), place, (0, 10), textcoords="offset points", ha="center")
     axes.axhline(1.0, color=MUTED, linewidth=1, linestyle=_DASHED)
-    axes.set(xlabel="share of the hits found (%)", ylabel="acceleration factor AF", xlim=(0, 100))
-    axes.set_ylim(0)
+    axes.set(xlabel="share of the hits found (%)", ylabel="AF: labels by chance / labels paid", xlim=(0, 100))
+    axes.set_ylim(0, 1.1 * top)
+    if len(axes.lines) == 1:
+        told = axes.text(0.5, 0.5, f"no strategy found {100 * SHARES[0]:.0f} %\nof the hits in every seed")
+        told.set(transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
 def _line(axes: Axes, x: np.ndarray, mean: np.ndarray, error: np.ndarray, name: str) -> None:
     colour = _colour(name)
     axes.fill_between(x, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
     axes.plot(x, mean, color=colour, linewidth=2.4 if name == "campaign" else 1.6, label=name)
+
+
+def _short(value: float) -> str:
+    return f"{value:.{0 if value >= 10 else 1}f}"
 
 
 def _colour(name: str) -> str:
