@@ -96,6 +96,6 @@ def reproduce(
         print_json({"table": lines, "exp4": wide})
         return
     if lines:
-        print_rows(HEADER, [cells(line) for line in lines], "ours | the paper's")
+        print_rows(HEADER, [cells(line) for line in lines], "ours, and the paper's in brackets")
     for start_line in wide:
         typer.echo(wide_text(start_line))

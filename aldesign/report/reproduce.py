@@ -41,7 +41,7 @@ NAMES = {
     "exp3-al": "Exp3 AL, the paper's labels",
     "exp3-ours": "Exp3 AL, our campaign",
 }
-NOTES = """Ours | the paper's (Xin et al. 2021, Table 1); ours are means ± standard deviations over the repeats.
+NOTES = """Ours, means ± standard deviations over the repeats, and in brackets the paper's (Xin et al. 2021, Table 1).
 
 - Hold-out: 20 % of the sample's own formulas. Test: {test} formulas of the full table that are in no other sample and
   that the oracle has not learnt from either; the paper's test was 500 formulas that were not released apart, and its
@@ -75,9 +75,9 @@ def write_results(study: Study, jobs: Sequence[Job], test_rows: int) -> list[dic
 
 
 def cells(line: Mapping[str, Any]) -> list[str]:
-    """Return a line of the table for people: ours, and the paper's after a bar."""
-    whole = [NAMES[line["sample"]], line["model"], str(line["repeats"]), f"{line['rows']:,} | {line['paper_rows']:,}"]
-    numbers = [_pair(line, key, 2) for key in ("r2", "test_r2", "mae", "rmse")]
+    """Return a line of the table for people: ours, and the paper's in brackets."""
+    whole = [NAMES[line["sample"]], line["model"], str(line["repeats"]), f"{line['rows']:,} ({line['paper_rows']:,})"]
+    numbers = [_pair(line, key, 3) for key in ("r2", "test_r2", "mae", "rmse")]
     spurious = "–" if line["false_positives"] is None else f"{line['false_positives']:.0f}"
     found = _pair(line, "recovery", 1, 100.0), _ours(line, "new_recovery", 1, 100.0)
     return [*whole, *numbers, _pair(line, "candidates", 0), *found, spurious]
@@ -97,7 +97,7 @@ def wide_text(line: Mapping[str, Any]) -> str:
 
 def markdown(lines: Lines, wide: Lines, study: Study, test_rows: int) -> str:
     """Return the table with what it means, in Markdown."""
-    rows = [HEADER, ["---"] * len(HEADER), *([c.replace("|", "&#124;") for c in cells(line)] for line in lines)]
+    rows = [HEADER, ["---"] * len(HEADER), *map(cells, lines)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     notes = NOTES.format(test=f"{test_rows:,}", pool=f"{study.pool:,}", start=study.start)
     return "\n\n".join(["# Table 1, ours beside the paper's", table, *map(wide_text, wide), notes])
@@ -145,7 +145,7 @@ def _bars(axes: Axes, lines: Lines, samples: list[str], models: list[str], key: 
 
 def _pair(line: Mapping[str, Any], key: str, digits: int, scale: float = 1.0) -> str:
     known = line[f"paper_{key}"]
-    return f"{_ours(line, key, digits, scale)} | {'–' if known is None else f'{scale * known:.{digits}f}'}"
+    return f"{_ours(line, key, digits, scale)} ({'–' if known is None else f'{scale * known:.{digits}f}'})"
 
 
 def _ours(line: Mapping[str, Any], key: str, digits: int, scale: float = 1.0) -> str:
