@@ -16,9 +16,9 @@ from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.replay_features import describe
 from aldesign.campaign.replay_journal import ReplayFolder
-from aldesign.campaign.replay_metrics import Course, Curve, measure
+from aldesign.campaign.replay_metrics import STAGES, Course, Curve, measure
 from aldesign.campaign.replay_pool import Hits, Pool, Start, data_rows, find_hits, make_pool, start_rows
-from aldesign.campaign.replay_runs import Run, seconds_of, work_off
+from aldesign.campaign.replay_runs import Run, work_off
 from aldesign.campaign.replay_strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError
@@ -154,8 +154,7 @@ class Replay:
             ) from None
         pool, mask = self.pool, self.hits.mask
         curves = tuple(measure(course, pool.gaps, mask, pool.buyable, self.goal) for course in courses)
-        said = [f"{c.strategy}, seed {c.seed}: {note}" for c in courses[:1] for note in c.notes]
-        notes = (*self.notes, *said)
+        notes = (*self.notes, *_said(courses))
         return Replayed(self.spec.name, pool, self.hits, self.goal, courses, curves, self.batch, notes)
 
     def _runs(self, kept: ReplayFolder, progress: Progress | None) -> list[Run]:
@@ -189,7 +188,7 @@ class Replay:
         )
         sizes = tuple(len(batch.rows) for batch in run.batches)
         rows, last = np.array(run.rows, dtype=np.int64), run.batches[-1]
-        seconds = seconds_of(run.batches)
+        seconds = {stage: sum(batch.seconds.get(stage, 0.0) for batch in run.batches) for stage in STAGES}
         return Course(run.strategy, run.spec.seed, run.start, rows, mean, std, sizes, seconds, last.notes)
 
     def _told(self, run: Run) -> str:
@@ -271,3 +270,18 @@ class Replay:
             "number of labels": self.labels,
             "batch size": self.batch,
         }
+
+
+def _said(courses: Sequence[Course]) -> list[str]:
+    """Return what the surrogates said, and which strategies did the same with every seed."""
+    notes = []
+    for name in dict.fromkeys(course.strategy for course in courses):
+        own = [course for course in courses if course.strategy == name]
+        notes += [f"{name}: {note}" for note in own[0].notes]
+        alike = all(np.array_equal(course.rows, own[0].rows) for course in own)
+        if alike and len(own) > 1 and name != "best":
+            notes.append(
+                f"{name} bought the same with each of {len(own)} seeds: neither it nor its start is random, so that "
+                "errors read 0; other start rows for each seed: --start N, or --set data.limit=N"
+            )
+    return notes

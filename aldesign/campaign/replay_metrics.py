@@ -19,6 +19,10 @@ SHARES = (0.10, 0.25, 0.50, 0.80)
 """Shares of the hits at which acceleration factors are told."""
 
 
+STAGES = ("surrogate", "acquisition")
+"""What a learner spends its time on."""
+
+
 @dataclass(frozen=True)
 class Course:
     """What one strategy bought with one seed.
@@ -165,8 +169,9 @@ def figures(courses: Sequence[Course], curves: Sequence[Curve]) -> dict[str, Spr
     }
     for share in SHARES:
         told[f"acceleration_{100 * share:.0f}"] = [curve.acceleration(share) for curve in curves]
-    for stage in ("surrogate", "acquisition"):
-        told[f"seconds_{stage}"] = [course.seconds.get(stage, 0.0) for course in courses]
+    for stage in STAGES:
+        told[f"seconds_{stage}"] = [course.seconds[stage] for course in courses]
+    told["seconds"] = [sum(course.seconds.values()) for course in courses]
     return {name: Spread.of(values) for name, values in told.items()}
 
 

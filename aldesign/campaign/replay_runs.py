@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -148,8 +148,3 @@ def _prepare(ground: Ground) -> None:
 
 def _buy(request: Request) -> Bought:
     return buy(request, _grounds["here"])
-
-
-def seconds_of(batches: Sequence[Bought]) -> Mapping[str, float]:
-    """Return the wall time of all batches by stage."""
-    return {stage: sum(batch.seconds.get(stage, 0.0) for batch in batches) for stage in ("surrogate", "acquisition")}

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.replay_journal import Bought
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, SpecError
-from aldesign.models.acquisition import Acquirer, make_acquirer
 from aldesign.protocols import Surrogate
 from aldesign.seeds import stream
 
@@ -92,7 +92,7 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
     else:
         incumbent = float(gaps[np.argmax(goal.utility(gaps))])
         rng = stream(request.spec.seed, request.iteration, "replay-batch")
-        chosen = choose_batch(surrogate, pool, _acquirer(request.spec, incumbent), request.n, rng)
+        chosen = choose_batch(surrogate, pool, Parts(request.spec).acquirer(incumbent), request.n, rng)
     mean, std = surrogate.posterior(pool[chosen])
     return Bought(
         tuple(request.left[chosen].tolist()),
@@ -114,13 +114,6 @@ def _surrogate(request: Request, blocks: Sequence[int]) -> Surrogate:
         max_observations=section.max_observations,
         seed=request.spec.seed,
         start=request.hyperparameters,
-    )
-
-
-def _acquirer(spec: CampaignSpec, incumbent: float) -> Acquirer:
-    section = spec.acquisition
-    return make_acquirer(
-        section.kind, objective(spec), kappa=section.kappa, incumbent=incumbent, threshold=section.threshold
     )
 
 

@@ -91,6 +91,8 @@ def replay(
     with training_progress(quiet) as progress:
         found = ready.run(folder, progress)
     written = write_replay(found, folder)
+    for text in [] if quiet else found.notes[len(ready.notes) :]:
+        note(text)
     if as_json:
         print_json({**facts(found), "figures": summary(found)})
     elif not quiet:
@@ -119,21 +121,19 @@ _COLUMNS: tuple[tuple[str, str, float, int], ...] = (
     ("found", "found", 1, 0),
     ("found %", "share", 100, 1),
     ("EF", "enhancement_factor", 1, 1),
+    ("AF 10%", "acceleration_10", 1, 0),
+    ("25%", "acceleration_25", 1, 0),
+    ("50%", "acceleration_50", 1, 0),
+    ("80%", "acceleration_80", 1, 0),
     ("first hit", "labels_to_first_hit", 1, 0),
-    ("AF 10 %", "acceleration_10", 1, 1),
-    ("AF 25 %", "acceleration_25", 1, 1),
-    ("AF 50 %", "acceleration_50", 1, 1),
-    ("AF 80 %", "acceleration_80", 1, 1),
-    ("best eV", "best_gap_ev", 1, 2),
-    ("surrogate s", "seconds_surrogate", 1, 0),
-    ("acquisition s", "seconds_acquisition", 1, 0),
+    ("seconds", "seconds", 1, 0),
 )
 
 
 def _cell(record: dict[str, Any], _: str, column: str, factor: float, digits: int) -> str:
+    """Return mean ± standard error; the error is left out where it would read as nothing."""
     value = record[column]
     if value is None or isinstance(value, str):
-        missing = record.get(f"{column}_seeds")
-        return value or (f"in {missing} seeds" if missing else "")
-    error = record.get(f"{column}_error")
-    return f"{factor * value:.{digits}f}" + (f" ± {factor * error:.{digits}f}" if error is not None else "")
+        return value or (f"in {count} seeds" if (count := record.get(f"{column}_seeds")) else "")
+    error = f"{factor * (record.get(f'{column}_error') or 0):.{digits}f}"
+    return f"{factor * value:.{digits}f}" + (f" ± {error}" if float(error) else "")

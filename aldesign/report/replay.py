@@ -20,7 +20,8 @@ CURVES, SUMMARY, PICKS, FIGURES, PICTURE = (
     "summary.json",
     "replay.png",
 )
-CHANCE = "random, expected"
+CHANCE = "chance"
+"""What `random` would find on average, in closed form."""
 _DIGITS = 6
 
 

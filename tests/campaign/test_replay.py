@@ -186,6 +186,20 @@ def test_what_cannot_be_replayed_is_refused(ready: Callable[..., Replay]) -> Non
         ready("acquisition.kind=ehvi", "target={maximize: true, also: {}}")
 
 
+def test_seeds_that_change_nothing_are_told(ready: Callable[..., Replay], tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("formula,band_gap\n" + "".join(f"{c}Br,{known_gap(c, 'Br', 1)}\n" for c in CATIONS))
+    data = ("data.source=table", f"data.path={own}")
+    plan = {"start": Start(), "labels": 8, "strategies": "campaign,random"}
+    notes = ready(*data, **plan).run(tmp_path / "same").notes
+    assert [note.split(":")[0] for note in notes if "bought the same" in note] == [
+        "campaign bought the same with each of 2 seeds"
+    ]
+    other = ready(*data, "data.limit=9", **plan).run(tmp_path / "other")
+    assert not any("bought the same" in note for note in other.notes)
+    assert [len(course.start) for course in other.courses] == [9] * 4
+
+
 def test_the_start_is_told(ready: Callable[..., Replay], tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text("formula,band_gap\nLiF,1.0\nNaF,8.99\nKF,8.88\nCuF,2\n")

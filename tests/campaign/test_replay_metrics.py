@@ -27,7 +27,16 @@ def curve_of(found: list[int], hits: int, rows: int) -> Curve:
 def course(start: list[int], rows: list[int], seed: int = 0) -> Course:
     bought = np.array(rows, dtype=np.int64)
     nothing = np.full(len(rows), np.nan)
-    return Course("campaign", seed, np.array(start), bought, nothing, nothing, (len(rows),), {})
+    return Course(
+        "campaign",
+        seed,
+        np.array(start),
+        bought,
+        nothing,
+        nothing,
+        (len(rows),),
+        {"surrogate": 1.0, "acquisition": 2.0},
+    )
 
 
 def bought_by(strategy: str, spec: CampaignSpec, gaps: np.ndarray, labels: int, batch: int) -> list[int]:

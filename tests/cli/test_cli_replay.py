@@ -52,7 +52,7 @@ def test_files_and_the_printed_table_agree(
     assert run([*words, "--seeds", "2", "--out", str(out)]) == 0
     shown = capsys.readouterr()
     printed = {row["strategy"]: row for row in csv.DictReader(shown.out.splitlines())}
-    assert list(printed) == ["campaign", "greedy", "random", "random, expected"]
+    assert list(printed) == ["campaign", "greedy", "random", "chance"]
     assert "start: 11 of the campaign's 12 data rows" in shown.err
     assert "not in the table: CuBr" in shown.err
     assert all(f"left out: {tmp_path / name}" in shown.err for name in ("known.csv", "own.csv"))
@@ -82,7 +82,7 @@ def test_json_and_quiet(words: list[str], tmp_path: Path, capsys: pytest.Capture
     shown = capsys.readouterr()
     assert shown.err == ""
     found = json.loads(shown.out)
-    assert [record["strategy"] for record in found["figures"]] == ["best", "random", "random, expected"]
+    assert [record["strategy"] for record in found["figures"]] == ["best", "random", "chance"]
     best = found["figures"][0]
     assert best["found"] == min(20, found["hits_to_find"])
     assert (best["labels_to_first_hit"], best["labels_to_first_hit_error"]) == (1.0, 0.0)

@@ -44,7 +44,7 @@ def found() -> Replayed:
 
 def test_the_summary_is_the_mean_over_seeds(found: Replayed) -> None:
     records = {record["strategy"]: record for record in summary(found)}
-    campaign, chance = records["campaign"], records["random, expected"]
+    campaign, chance = records["campaign"], records["chance"]
     assert (campaign["found"], campaign["share"], campaign["found_error"]) == (3.0, 1.0, 0.0)
     # 3 hits among 8 rows: chance finds 1.5 with four labels, and needs 9 / 4 labels a hit
     assert campaign["enhancement_factor"] == 2.0
