@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -16,37 +16,71 @@ from aldesign.chemistry.formula import Compositions, compositions
 from aldesign.errors import CheckpointError
 from aldesign.learning.checkpoint import digest, load_weights, save_weights
 from oracles.common import CHUNK, SHIPPED
-from oracles.features.magpie import MAGPIE_NAMES, PROPERTIES, element_properties, magpie
+from oracles.features.magpie import MAGPIE_NAMES, PROPERTIES, element_properties, magpie, valence_parity
 from oracles.features.matminer_set import MATMINER_NAMES, matminer_features
 from oracles.stoichiometry_graph import FormationEnergyGraphOracle
 from oracles.stoichiometry_network import StoichiometryNetwork
 
 BATCH = 1024
+FURTHEST = 8.0  # standard deviations
 DIGITS = 6  # decimals kept of an embedding: sums over a batch differ in the last bits with the batch
 
 
 class _Tabulated(ABC):
-    """A descriptor computed from the table of element properties."""
+    """Columns computed from the table of element properties, each on the scale of the known formulas.
+
+    A column's mean over the formulas of the Materials Project is subtracted and their standard deviation divided by,
+    so that surrogates may weigh all columns alike whatever rows they have; what lies further out than `FURTHEST` is
+    cut off.
+
+    Args:
+        mean: Mean of each column, (d,).
+        scale: Its standard deviation, (d,), above zero.
+        version: Short hash of both.
+
+    """
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    folder: ClassVar[Path] = SHIPPED / "composition_scale"
 
-    def __init__(self) -> None:
+    def __init__(self, mean: np.ndarray, scale: np.ndarray, version: str) -> None:
+        self.mean, self.scale = mean, scale
         table = np.ascontiguousarray(element_properties()).tobytes()
-        self.digest = hashlib.sha256("\n".join((*self.columns, *PROPERTIES)).encode() + table).hexdigest()[:16]
+        text = "\n".join((version, *self.columns, *PROPERTIES)).encode()
+        self.digest = hashlib.sha256(text + table).hexdigest()[:16]
 
     @classmethod
     def load(cls) -> Self:
-        """Return the descriptor."""
-        return cls()
+        """Return the shipped descriptor. Raises CheckpointError where its scale is missing or damaged."""
+        tensors, _ = load_weights(cls.folder, expect_class=Composition.__name__)
+        mean, scale = (tensors[key].double().numpy()[: len(cls.columns)] for key in ("mean", "scale"))
+        return cls(mean, scale, digest(cls.folder))
+
+    @classmethod
+    def learn(cls, formulas: Sequence[str], folder: Path, **facts: str) -> Self:
+        """Write the means and scales of the columns over `formulas` to `folder`; return the descriptor.
+
+        Args:
+            formulas: The formulas; they need no labels.
+            folder: Where weights and card are written.
+            facts: ``origin`` and ``licence`` of the formulas, for the card.
+
+        """
+        table = cls.compute(compositions(formulas))
+        spread = table.std(axis=0)
+        arrays = {"mean": table.mean(axis=0), "scale": np.where(spread > 1e-9, spread, 1.0)}
+        save_weights(folder, arrays, {"class": cls.__name__, "version": "1", **_about(formulas), **facts})
+        return cls(arrays["mean"], arrays["scale"], digest(folder))
 
     def describe(self, formulas: Sequence[str]) -> np.ndarray:
         """Return the columns named in `columns`, float64 (n, d). Raises FormulaError for a text that is none."""
-        return self._compute(compositions(formulas))
+        return ((self.compute(compositions(formulas)) - self.mean) / self.scale).clip(-FURTHEST, FURTHEST)
 
+    @staticmethod
     @abstractmethod
-    def _compute(self, inputs: Compositions) -> np.ndarray:
-        """Return the columns (n, d) of n compositions."""
+    def compute(inputs: Compositions) -> np.ndarray:
+        """Return the columns (n, d) of n compositions, each in its own unit."""
 
 
 class Magpie(_Tabulated):
@@ -55,18 +89,25 @@ class Magpie(_Tabulated):
     name = "magpie"
     columns = MAGPIE_NAMES
 
-    def _compute(self, inputs: Compositions) -> np.ndarray:
+    @staticmethod
+    def compute(inputs: Compositions) -> np.ndarray:
+        """Return the statistics as `magpie` does."""
         return magpie(inputs)
 
 
 class Composition(_Tabulated):
-    """All 149 composition features of Ward et al.: Magpie's, stoichiometry, valence orbitals and ionicity."""
+    """All composition features of Ward et al., Magpie's, stoichiometry, valence orbitals and ionicity, and a parity.
+
+    The last column says whether the valence electrons are odd in number, which no filled bands allow.
+    """
 
     name = "composition"
-    columns = MATMINER_NAMES
+    columns = (*MATMINER_NAMES, "odd valence electrons")
 
-    def _compute(self, inputs: Compositions) -> np.ndarray:
-        return matminer_features(inputs)
+    @staticmethod
+    def compute(inputs: Compositions) -> np.ndarray:
+        """Return the features as `matminer_features` does, and the parity."""
+        return np.column_stack([matminer_features(inputs), valence_parity(inputs)])
 
 
 class FormationEnergy:
@@ -79,7 +120,7 @@ class FormationEnergy:
     Args:
         oracle: The networks.
         mean: Mean of the pooled vectors, (p,).
-        axes: Directions, (p, d), each divided by the standard deviation along the first.
+        axes: Directions, (p, d), each divided by the standard deviation along it.
         version: Short hash of `mean` and `axes`.
 
     """
@@ -107,15 +148,14 @@ class FormationEnergy:
         return cls(oracle, mean, axes, digest(cls.folder))
 
     @classmethod
-    def learn(cls, formulas: Sequence[str], width: int, folder: Path, origin: str, licence: str) -> FormationEnergy:
+    def learn(cls, formulas: Sequence[str], width: int, folder: Path, **facts: str) -> FormationEnergy:
         """Write the projection that keeps most of the variance among `formulas` to `folder`; return the descriptor.
 
         Args:
             formulas: The formulas; they need no labels.
             width: Number of directions.
             folder: Where weights and card are written.
-            origin: Of the formulas, for the card.
-            licence: Of the formulas, for the card.
+            facts: ``origin`` and ``licence`` of the formulas, for the card.
 
         """
         oracle = FormationEnergyGraphOracle.load()
@@ -123,29 +163,23 @@ class FormationEnergy:
         mean = vectors.mean(axis=0)
         spread, axes = np.linalg.eigh(np.cov((vectors - mean).T))
         order = np.argsort(spread)[::-1][:width]
-        scaled = axes[:, order] * np.sign(axes[np.abs(axes[:, order]).argmax(axis=0), order])
-        scaled /= np.sqrt(spread[order[0]])
+        signs = np.sign(axes[np.abs(axes[:, order]).argmax(axis=0), order])  # which LAPACK leaves open
+        scaled = axes[:, order] * signs / np.sqrt(spread[order])
         card = {
             "class": cls.__name__,
             "version": "1",
             "networks": oracle.card.identity.digest,
             "config": {"width": width},
-            "data": {
-                "rows": len(formulas),
-                "digest": hashlib.sha256("\n".join(sorted(formulas)).encode()).hexdigest()[:16],
-                "selection": "distinct formulas, without any label",
-            },
-            "split": "none: principal components know no labels",
             "metrics": {"share_of_variance": round(float(spread[order].sum() / spread.sum()), 4)},
-            "origin": origin,
-            "licence": licence,
+            **_about(formulas),
+            **facts,
         }
         arrays = {"mean": mean.astype(np.float32), "axes": scaled.astype(np.float32)}
         save_weights(folder, arrays, card)
         return cls(oracle, arrays["mean"].astype(float), arrays["axes"].astype(float), digest(folder))
 
     def describe(self, formulas: Sequence[str]) -> np.ndarray:
-        """Return the embedding, float64 (n, d), the first column of unit variance. Raises FormulaError."""
+        """Return the embedding, float64 (n, d), columns of unit variance among known formulas. Raises FormulaError."""
         inputs = compositions(formulas)
         found = np.empty((len(inputs), self.axes.shape[1]))
         for i in range(0, len(inputs), CHUNK):
@@ -180,3 +214,10 @@ def pooled(oracle: FormationEnergyGraphOracle, inputs: Compositions) -> np.ndarr
             column[where] = values.numpy()
         columns.append(column)
     return np.hstack(columns)
+
+
+def _about(formulas: Sequence[str]) -> dict[str, Any]:
+    """Return what a card says of formulas without labels."""
+    name = hashlib.sha256("\n".join(sorted(formulas)).encode()).hexdigest()[:16]
+    data = {"rows": len(formulas), "digest": name, "selection": "distinct formulas, without any label"}
+    return {"data": data, "split": "none: no labels were seen"}

@@ -29,10 +29,12 @@ _CHUNK = 2048  # query rows held against all training rows at once
 class GaussianProcess:
     """Gaussian-process regression of a property over latent points, descriptors or both.
 
-    Features and labels are standardised on the training rows (a constant feature is centred only, constant
-    labels keep the scale of 1 eV). The hyper-parameters, one length scale for each block of features and the
-    noise, are those of greatest posterior density; see `kernels.most_probable`. Everything runs in float64 through
-    Cholesky factors: the same rows and the same start give the same bits on the same number of threads.
+    Labels and each block of features are standardised on the training rows: the features of a block are centred and
+    share one scale, so that their weights against each other are those that the descriptor gave them (a constant
+    block is centred only, constant labels keep the scale of 1 eV). The hyper-parameters, one length scale for each
+    block and the noise, are those of greatest posterior density; see `kernels.most_probable`. Everything runs in
+    float64 through Cholesky factors: the same rows and the same start give the same bits on the same number of
+    threads.
 
     Args:
         blocks: Widths of the blocks of features that share a length scale, e.g. ``(128, 149)``; None for one block
@@ -89,8 +91,8 @@ class GaussianProcess:
             raise InputError(
                 f"{x.shape[1]} features do not make up blocks of {blocks}", "give the widths that they have"
             )
-        self._x_mean, self._x_scale = (torch.from_numpy(v) for v in centre_and_scale(x))
-        self._y_mean, self._y_scale = (float(v[0]) for v in centre_and_scale(y[:, None]))
+        self._x_mean, self._x_scale = (torch.from_numpy(v) for v in centre_and_scale(x, blocks))
+        self._y_mean, self._y_scale = (float(v[0]) for v in centre_and_scale(y[:, None], (1,)))
         self._widths, self._width = list(blocks), x.shape[1]
         points = self._standardised(torch.from_numpy(x))
         labels = torch.from_numpy((y - self._y_mean) / self._y_scale)

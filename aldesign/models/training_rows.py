@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from aldesign.errors import InputError
@@ -65,12 +67,20 @@ def query(x: np.ndarray, width: int) -> np.ndarray:
     return x
 
 
-def centre_and_scale(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and the standard deviation of each column of (n, d); a constant column has scale 1."""
-    mean, scale = values.mean(axis=0), values.std(axis=0)
+def centre_and_scale(values: np.ndarray, blocks: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each column of (n, d), and its block's root mean variance, both (d,).
+
+    Args:
+        values: Rows of columns.
+        blocks: Widths of the blocks; one whose columns are all constant has scale 1.
+
+    """
+    mean, variance = values.mean(axis=0), values.var(axis=0)
     # rounding leaves a spread of a few ulps in a constant column
-    constant = scale <= 1e-9 * np.maximum(np.abs(mean), 1e-3)
-    return mean, np.where(constant, 1.0, scale)
+    variance = np.where(variance <= np.square(1e-9 * np.maximum(np.abs(mean), 1e-3)), 0.0, variance)
+    first = np.concatenate([[0], np.cumsum(blocks)[:-1]])
+    shared = np.sqrt(np.add.reduceat(variance, first) / np.asarray(blocks))
+    return mean, np.repeat(np.where(shared > 0, shared, 1.0), blocks)
 
 
 def _bad_row(values: np.ndarray) -> int:

@@ -10,8 +10,9 @@ from aldesign.errors import CheckpointError, FormulaError, InputError
 from aldesign.protocols import Descriptor
 from aldesign.records import Candidate
 from aldesign.registry import descriptor_entries, load_descriptor
-from oracles.descriptors import FormationEnergy, pooled
+from oracles.descriptors import FURTHEST, Composition, FormationEnergy, pooled
 from oracles.features.magpie import MAGPIE_NAMES, descriptor
+from oracles.features.matminer_set import matminer_features
 from oracles.stoichiometry_graph import FormationEnergyGraphOracle
 
 FORMULAS = ["NaCl", "MgO", "LiFePO4", "Fe", "Ba3Y2(BO3)4", "CsPbI3", "H2O", "Si"]
@@ -41,11 +42,22 @@ def test_a_descriptor_keeps_the_contract(name):
         found.describe(["NaCl", "Na("])
 
 
-def test_tables_are_those_of_the_feature_modules():
-    width = len(MAGPIE_NAMES)
-    table = load_descriptor("magpie").describe(FORMULAS)
-    assert np.array_equal(table, descriptor(compositions(FORMULAS))[:, :width])
-    assert np.array_equal(load_descriptor("composition").describe(FORMULAS)[:, :width], table)
+def test_tables_are_those_of_the_feature_modules_on_the_scale_of_known_formulas():
+    found, inputs = load_descriptor("composition"), compositions(FORMULAS)
+    raw = np.column_stack([matminer_features(inputs), descriptor(inputs)[:, -1]])
+    table = found.describe(FORMULAS)
+    np.testing.assert_allclose(table, ((raw - found.mean) / found.scale).clip(-FURTHEST, FURTHEST))
+    assert np.array_equal(load_descriptor("magpie").describe(FORMULAS), table[:, : len(MAGPIE_NAMES)])
+    assert (np.abs(table) < 5).mean() > 0.9
+
+
+def test_scales_are_those_of_the_formulas_learnt_from(tmp_path):
+    found = Composition.learn(FORMULAS, tmp_path, origin="these")
+    table = found.describe(FORMULAS)
+    np.testing.assert_allclose(table.mean(axis=0), 0, atol=1e-9)
+    spread = table.std(axis=0)
+    np.testing.assert_allclose(spread[spread > 1e-6], 1)
+    assert json.loads((tmp_path / "card.json").read_text())["data"]["rows"] == len(FORMULAS)
 
 
 def test_pooled_vectors_are_what_the_networks_answer_from():
@@ -68,14 +80,11 @@ def test_pooled_vectors_are_what_the_networks_answer_from():
 
 def test_a_projection_keeps_the_directions_of_greatest_variance(tmp_path):
     some = ["NaCl", "KCl", "MgO", "CaO", "SiO2", "TiO2", "Al2O3", "GaAs", "InP", "ZnS", "CdTe", "LiF"]
-    found = FormationEnergy.learn(some, 3, tmp_path, "these", "none")
+    found = FormationEnergy.learn(some, 3, tmp_path, origin="these")
     table = found.describe(some)
     assert table.shape == (12, 3)
     np.testing.assert_allclose(table.mean(axis=0), 0, atol=1e-5)
-    spread = np.cov(table.T)
-    np.testing.assert_allclose(spread, np.diag(np.diagonal(spread)), atol=1e-5)
-    assert spread[0, 0] == pytest.approx(1, abs=1e-4)
-    assert (np.diff(np.diagonal(spread)) < 0).all()
+    np.testing.assert_allclose(np.cov(table.T), np.eye(3), atol=1e-4)
     card = json.loads((tmp_path / "card.json").read_text())
     assert card["data"]["rows"] == 12
     singular = np.linalg.svd(pooled(found.oracle, compositions(some)) - found.mean, compute_uv=False) ** 2
