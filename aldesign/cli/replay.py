@@ -116,24 +116,26 @@ def _print_table(found: Replayed) -> None:
     )
 
 
-_COLUMNS: tuple[tuple[str, str, float, int], ...] = (
-    ("strategy", "strategy", 1, 0),
-    ("found", "found", 1, 0),
-    ("found %", "share", 100, 1),
-    ("EF", "enhancement_factor", 1, 1),
-    ("AF 10%", "acceleration_10", 1, 0),
-    ("25%", "acceleration_25", 1, 0),
-    ("50%", "acceleration_50", 1, 0),
-    ("80%", "acceleration_80", 1, 0),
-    ("first hit", "labels_to_first_hit", 1, 0),
-    ("seconds", "seconds", 1, 0),
+_COLUMNS: tuple[tuple[str, str, float], ...] = (
+    ("strategy", "strategy", 1),
+    ("found", "found", 1),
+    ("found %", "share", 100),
+    ("EF", "enhancement_factor", 1),
+    ("AF 10%", "acceleration_10", 1),
+    ("25%", "acceleration_25", 1),
+    ("50%", "acceleration_50", 1),
+    ("80%", "acceleration_80", 1),
+    ("first hit", "labels_to_first_hit", 1),
+    ("seconds", "seconds", 1),
 )
 
 
-def _cell(record: dict[str, Any], _: str, column: str, factor: float, digits: int) -> str:
-    """Return mean ± standard error; the error is left out where it would read as nothing."""
+def _cell(record: dict[str, Any], _: str, column: str, factor: float) -> str:
+    """Return mean ± standard error with three digits; the error is left out where it would read as nothing."""
     value = record[column]
     if value is None or isinstance(value, str):
         return value or (f"in {count} seeds" if (count := record.get(f"{column}_seeds")) else "")
+    value *= factor
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
     error = f"{factor * (record.get(f'{column}_error') or 0):.{digits}f}"
-    return f"{factor * value:.{digits}f}" + (f" ± {error}" if float(error) else "")
+    return f"{value:.{digits}f}" + (f" ± {error}" if float(error) else "")
