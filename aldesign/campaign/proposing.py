@@ -13,11 +13,13 @@ from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.pool import Scored, propose
 from aldesign.campaign.state import CampaignState
+from aldesign.chemistry.formula import compositions
 from aldesign.models.batch import choose_batch
 from aldesign.records import Candidate, Trial, TrialState, Verdict
 from aldesign.seeds import stream
 
 ROUNDS = 5  # pools drawn at most per iteration while the batch is not full
+_ASKED = 4  # times as many are ordered as are wanted, so that some may be passed over
 
 
 @dataclass(frozen=True)
@@ -122,21 +124,34 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
 
 
 def together(parts: Parts, learned: Learned, items: Sequence[Screened], wanted: int, iteration: int) -> list[Screened]:
-    """Return at most `wanted` of the candidates that passed, the first choice first."""
+    """Return at most `wanted` of the candidates that passed, the first choice first.
+
+    What promises most together comes first, with no more of one set of elements than `acquisition.per_system`;
+    only where that leaves the batch short, others of the same elements fill it.
+    """
     ranked = sorted(items, key=lambda item: -item.scored.score)
     if len(ranked) <= wanted:
         return ranked
+    most = min(len(ranked), _ASKED * wanted)
     if parts.second is not None:
         from aldesign.models.multiobjective import choose_trade_offs
 
         mean, std = np.array([item.scored.expected for item in ranked]).T
         believed = parts.beliefs([item.scored.candidate.formula for item in ranked], mean, std)
-        rows = choose_trade_offs(parts.goals, *believed, learned.paid, wanted)
+        rows = choose_trade_offs(parts.goals, *believed, learned.paid, most)
     else:
         x = np.array([item.scored.features for item in ranked])
         rng = stream(parts.spec.seed, iteration, "batch")
-        rows = choose_batch(learned.surrogate, x, parts.acquirer(learned.incumbent), wanted, rng)
-    return [ranked[row] for row in rows.tolist()]
+        rows = choose_batch(learned.surrogate, x, parts.acquirer(learned.incumbent), most, rng)
+    ordered = [ranked[row] for row in rows.tolist()]
+    taken: Counter[frozenset[int]] = Counter()
+    first, others = list[Screened](), list[Screened]()
+    systems = compositions([item.scored.candidate.formula for item in ordered]).numbers
+    for item, numbers in zip(ordered, systems.tolist(), strict=True):
+        system = frozenset(numbers)
+        taken[system] += 1
+        (first if taken[system] <= parts.spec.acquisition.per_system else others).append(item)
+    return [*first, *others][:wanted]
 
 
 def _trial(number: int, iteration: int, item: Screened) -> Trial:
@@ -154,7 +169,6 @@ def _trial(number: int, iteration: int, item: Screened) -> Trial:
 
 def _valid(pool: Sequence[Scored]) -> int:
     """Return how many of the pool SMACT's rules accept, for the record."""
-    from aldesign.chemistry.formula import compositions
     from aldesign.chemistry.neutrality import valid_mask
 
     return int(valid_mask(compositions([item.candidate.formula for item in pool])).sum()) if pool else 0

@@ -113,7 +113,8 @@ class AcquisitionSpec(Section):
     and moves a share `free` of the coordinates. Of `samples` points the `proposals` that promise most are kept per
     round of an iteration, and `trust` grows from round to round while the batch is not full. A point is read as the
     decoder's likeliest formula with balanced charges, if that is no more than `slack` nats less likely than its
-    likeliest of all.
+    likeliest of all. No more than `per_system` formulas of the same elements
+    are paid for in one batch, unless it would not be full.
     """
 
     kind: Literal["ucb", "ei", "thompson", "probability", "ehvi"] = "ucb"
@@ -125,6 +126,7 @@ class AcquisitionSpec(Section):
     trust: float = Field(0.3, gt=0, le=1)
     free: float = Field(0.5, gt=0, le=1)
     slack: float = Field(6.0, ge=0)
+    per_system: int = Field(2, ge=1)
 
 
 class GeneratorSpec(Section):
