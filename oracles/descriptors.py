@@ -75,7 +75,8 @@ class _Tabulated(ABC):
 
     def describe(self, formulas: Sequence[str]) -> np.ndarray:
         """Return the columns named in `columns`, float64 (n, d). Raises FormulaError for a text that is none."""
-        return ((self.compute(compositions(formulas)) - self.mean) / self.scale).clip(-FURTHEST, FURTHEST)
+        columns = (self.compute(compositions(formulas)) - self.mean) / self.scale
+        return np.asarray(columns.clip(-FURTHEST, FURTHEST))
 
     @staticmethod
     @abstractmethod

@@ -39,6 +39,10 @@ def make_surrogate(
             from aldesign.models.surrogate import GaussianProcess
 
             return GaussianProcess(blocks, max_observations=max_observations, start=start or None, **options)
+        if kind == "deep_kernel":
+            from aldesign.models.deep_kernel import DeepKernel
+
+            return DeepKernel(blocks, max_observations=max_observations, start=start or None, seed=seed, **options)
         if kind == "trees":
             from aldesign.models.trees import ExtraTrees
 
