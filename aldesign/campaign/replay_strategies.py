@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ STRATEGIES: Mapping[str, str] = {
 }
 LEARNING = ("campaign", "greedy")
 
+_ASKED = 4  # times as many are ordered as are bought, so that some of the same elements may be passed over, as in a run
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -35,11 +38,13 @@ class Ground:
         gaps: Label of every row in eV, shape (n,); those who learn read the known ones alone.
         features: Of every row, shape (n, d), or the file that holds them; None for those who do not learn.
         blocks: Widths of the blocks of features.
+        systems: A number for the set of elements of every row, shape (n,).
     """
 
     gaps: np.ndarray
     features: np.ndarray | Path | None = None
     blocks: tuple[int, ...] = ()
+    systems: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
     """Refit the campaign's surrogate on all that is known, and choose by its acquisition or, greedy, by the mean."""
     from aldesign.models.batch import choose_batch
 
-    if not isinstance(ground.features, np.ndarray):
+    if not isinstance(ground.features, np.ndarray) or ground.systems is None:
         raise TypeError(f"{request.strategy} was given no features")
     began = time.perf_counter()
     goal = objective(request.spec)
@@ -92,7 +97,10 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
     else:
         incumbent = float(gaps[np.argmax(goal.utility(gaps))])
         rng = stream(request.spec.seed, request.iteration, "replay-batch")
-        chosen = choose_batch(surrogate, pool, Parts(request.spec).acquirer(incumbent), request.n, rng)
+        most = request.spec.acquisition.per_system
+        asked = request.n if most >= request.n else _ASKED * request.n
+        ordered = choose_batch(surrogate, pool, Parts(request.spec).acquirer(incumbent), asked, rng)
+        chosen = spread(ordered, ground.systems[request.left[ordered]], most)[: request.n]
     mean, std = surrogate.posterior(pool[chosen])
     return Bought(
         tuple(request.left[chosen].tolist()),
@@ -102,6 +110,22 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
         surrogate.hyperparameters(),
         surrogate.notes,
     )
+
+
+def spread(ordered: np.ndarray, systems: np.ndarray, most: int) -> np.ndarray:
+    """Return the rows in another order: those beyond the first `most` of a set of elements come after all others.
+
+    Args:
+        ordered: Rows, the first choice first, shape (n,).
+        systems: The set of elements of each, as a number, shape (n,).
+        most: How many of one set.
+    """
+    before: Counter[int] = Counter()
+    place = np.empty(len(ordered), dtype=np.int64)
+    for i, system in enumerate(systems.tolist()):
+        place[i] = before[system]
+        before[system] += 1
+    return np.concatenate([ordered[place < most], ordered[place >= most]])
 
 
 def _surrogate(request: Request, blocks: Sequence[int]) -> Surrogate:
