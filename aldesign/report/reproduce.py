@@ -52,7 +52,7 @@ NOTES = """Ours, means ± standard deviations over the repeats, and in brackets 
   oracle is the first repeat of Exp1, of the same kind as the screening model; further repeats of Exp1 show how well
   another oracle, from another split, agrees with it.
 - "The paper's labels" are its released active-learning rows, labelled by its own oracle; "our campaign" is as many
-  labels of ours, from the same first rows, labelled by our oracle.
+  labels of ours, from the same first rows, labelled by our oracle; those of test formulas are not learnt from.
 - No weights that have seen gaps are used: the graph starts from {start}.
 """
 

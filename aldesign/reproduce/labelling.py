@@ -75,9 +75,11 @@ def labels_of(state: CampaignState) -> list[LabelledRow]:
     ]
 
 
-def joined(base: Sequence[LabelledRow], added: Sequence[LabelledRow]) -> list[LabelledRow]:
-    """Return the rows of both; of a formula in both the first label stands."""
-    known = {row.formula for row in base}
+def joined(
+    base: Sequence[LabelledRow], added: Sequence[LabelledRow], test: Sequence[LabelledRow] = ()
+) -> list[LabelledRow]:
+    """Return the rows of both; of a formula in both the first label stands, and one of the test is left out."""
+    known = {row.formula for row in (*base, *test)}
     return [*base, *(replace(row, level=base[0].level) for row in added if row.formula not in known)]
 
 

@@ -96,7 +96,7 @@ def _train(study: Study, job: Job, tables: Tables) -> dict[str, Any]:
     rows: Sequence[Any] = tables.samples[base]
     if base != job.sample:
         added = read_table(study.labelled(job.experiment, job.model)).rows
-        rows = joined(rows, added)
+        rows = joined(rows, added, tables.test)
     full = job.sample == "exp1"
     model, found = train_and_judge(
         job.model,

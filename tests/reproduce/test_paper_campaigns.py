@@ -87,3 +87,4 @@ def test_of_a_formula_paid_for_twice_the_first_label_stands() -> None:
     base = [LabelledRow("LiF", 8.0), LabelledRow("NaCl", 5.0)]
     both = joined(base, [LabelledRow("LiF", 7.0), LabelledRow("MgO", 4.5)])
     assert [(row.formula, row.value) for row in both] == [("LiF", 8.0), ("NaCl", 5.0), ("MgO", 4.5)]
+    assert joined(base, [LabelledRow("MgO", 4.5)], test=[LabelledRow("MgO", 4.4)]) == base  # none of the test
