@@ -102,7 +102,8 @@ def _draw_acceleration(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> Non
         top = max(top, float((mean + error).max()))
         marks = {share: float(np.mean([curve.acceleration(share) for curve in measured])) for share in SHARES}
         marks = {share: value for share, value in marks.items() if math.isfinite(value)}
-        x, y = [100 * share for share in marks], list(marks.values())
+        # a share that no whole number of hits makes up stands at the next that one does
+        x, y = [100 * max(1, math.ceil(share * hits - 1e-9)) / hits for share in marks], list(marks.values())
         axes.plot(x, y, "o", color=_colour(name), markeredgecolor=PAPER, markersize=7)
         if name == "campaign":
             for place in zip(x, y, strict=True):
