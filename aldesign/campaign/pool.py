@@ -70,8 +70,21 @@ def propose(
     scored = score(parts, learned, origin, stream(spec.seed, iteration, f"score-{attempt}"))
     pool: list[Scored] = []
     for source, share in shares.items():
-        pool += [item for item in scored if item.candidate.source is source][:share]
+        own = [item for item in scored if item.candidate.source is source]
+        early, late = spread([item.candidate.formula for item in own], spec.acquisition.per_system)
+        pool += [own[row] for row in [*early, *late][:share]]
     return sorted(with_latents(parts, pool), key=lambda item: -item.score), counts
+
+
+def spread(formulas: Sequence[str], most: int) -> tuple[list[int], list[int]]:
+    """Return the rows of formulas of which `most` or fewer of the same elements came before, and the other rows."""
+    taken: Counter[frozenset[int]] = Counter()
+    first, others = list[int](), list[int]()
+    for row, numbers in enumerate(compositions(formulas).numbers.tolist() if formulas else []):
+        system = frozenset(numbers) - {0}
+        (first if taken[system] < most else others).append(row)
+        taken[system] += 1
+    return first, others
 
 
 def search(parts: Parts, learned: Learned, iteration: int, attempt: int, counts: Counter[str]) -> list[str]:

@@ -11,9 +11,8 @@ import numpy as np
 
 from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.pool import Scored, propose
+from aldesign.campaign.pool import Scored, propose, spread
 from aldesign.campaign.state import CampaignState
-from aldesign.chemistry.formula import compositions
 from aldesign.models.batch import choose_batch
 from aldesign.records import Candidate, Trial, TrialState, Verdict
 from aldesign.seeds import stream
@@ -144,14 +143,8 @@ def together(parts: Parts, learned: Learned, items: Sequence[Screened], wanted: 
         rng = stream(parts.spec.seed, iteration, "batch")
         rows = choose_batch(learned.surrogate, x, parts.acquirer(learned.incumbent), most, rng)
     ordered = [ranked[row] for row in rows.tolist()]
-    taken: Counter[frozenset[int]] = Counter()
-    first, others = list[Screened](), list[Screened]()
-    systems = compositions([item.scored.candidate.formula for item in ordered]).numbers
-    for item, numbers in zip(ordered, systems.tolist(), strict=True):
-        system = frozenset(numbers)
-        taken[system] += 1
-        (first if taken[system] <= parts.spec.acquisition.per_system else others).append(item)
-    return [*first, *others][:wanted]
+    first, others = spread([item.scored.candidate.formula for item in ordered], parts.spec.acquisition.per_system)
+    return [ordered[row] for row in [*first, *others][:wanted]]
 
 
 def _trial(number: int, iteration: int, item: Screened) -> Trial:
@@ -169,6 +162,7 @@ def _trial(number: int, iteration: int, item: Screened) -> Trial:
 
 def _valid(pool: Sequence[Scored]) -> int:
     """Return how many of the pool SMACT's rules accept, for the record."""
+    from aldesign.chemistry.formula import compositions
     from aldesign.chemistry.neutrality import valid_mask
 
     return int(valid_mask(compositions([item.candidate.formula for item in pool])).sum()) if pool else 0

@@ -13,7 +13,7 @@ from smact.screening import smact_validity
 
 from aldesign.campaign.learning import learn
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.pool import change, propose, search
+from aldesign.campaign.pool import change, propose, search, spread
 from aldesign.campaign.proposing import choose
 from aldesign.errors import OracleError, SpecError
 from aldesign.models.acquisition import make_acquirer
@@ -120,6 +120,13 @@ def test_a_batch_holds_no_more_of_one_system_than_is_allowed_while_others_are_le
         systems = Counter(Composition(trial.candidate.formula).chemical_system for trial in chosen)
         assert len(chosen) == 8
         assert max(systems.values()) <= allowed
+
+
+def test_formulas_of_one_system_are_spread() -> None:
+    formulas = ["NaCl", "LiF", "Na2Cl", "FLi2", "NaCl3", "NaF"]
+    assert spread(formulas, 1) == ([0, 1, 5], [2, 3, 4])
+    assert spread(formulas, 2) == ([0, 1, 2, 3, 5], [4])
+    assert spread([], 1) == ([], [])
 
 
 def test_the_next_search_for_hyperparameters_begins_where_the_journal_says(state, make_spec, monkeypatch) -> None:

@@ -122,7 +122,7 @@ class AcquisitionSpec(Section):
     threshold: float | None = None
     starts: int = Field(30, ge=1)
     samples: int = Field(512, ge=1)
-    proposals: int = Field(64, ge=1)
+    proposals: int = Field(100, ge=1)
     trust: float = Field(0.3, gt=0, le=1)
     free: float = Field(0.5, gt=0, le=1)
     slack: float = Field(6.0, ge=0)
