@@ -63,6 +63,20 @@ class Encoder(Protocol):
     def decode(self, points: np.ndarray) -> list[str | None]:
         """Return the canonical formula of each of n points; None where a point is no formula."""
 
+    def decode_plausible(
+        self,
+        points: np.ndarray,
+        slack: float,
+        *,
+        min_elements: int = 1,
+        max_elements: int | None = None,
+        allowed: Collection[str] | None = None,
+    ) -> list[str]:
+        """Return the likeliest plausible formula of each of n points, if it lacks at most `slack` nats; else another.
+
+        Only `allowed` elements occur, `min_elements` to `max_elements` of them if some such formula is near enough.
+        """
+
 
 class Generator(Protocol):
     """A source of new formulas."""

@@ -30,7 +30,7 @@ class ExtraTrees:
     """
 
     def __init__(
-        self, trees: int = 200, leaf: int = 1, features: float = 0.3, max_observations: int = 4000, seed: int = 0
+        self, trees: int = 100, leaf: int = 1, features: float = 0.3, max_observations: int = 4000, seed: int = 0
     ) -> None:
         if trees < 2 or leaf < 1 or not 0 < features <= 1 or max_observations < 2:
             raise InputError(

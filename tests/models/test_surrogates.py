@@ -10,7 +10,7 @@ from aldesign.errors import InputError
 from aldesign.models.surrogates import make_surrogate
 from aldesign.protocols import JointSurrogate, Surrogate
 
-KINDS = ("gp", "deep_kernel", "trees")
+KINDS = ("gp", "deep_kernel", "trees", "committee")
 
 
 @pytest.fixture(autouse=True)
