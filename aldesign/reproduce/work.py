@@ -59,6 +59,9 @@ def reproduce(
         for plan in planned:
             for stage in plan:
                 left = [job for job in stage if not study.record(job).is_file()]
+                if left and progress:
+                    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+                    progress(f"begun: {left[0].name}{more}")
                 for index, told in pool.run(do, [(study, job) for job in left]):
                     if isinstance(told, LostWorker):
                         raise OracleError(f"{left[index].name}: {told.reason}", "is there memory for it?")
@@ -84,8 +87,12 @@ def do(item: tuple[Study, Job]) -> str:
         found = _train(study, job, tables)
     write_json(study.record(job), {"sample": job.sample, "model": job.model, "repeat": job.repeat + 1, **found})
     shutil.rmtree(study.checkpoint(job), ignore_errors=True)
-    shown = ", ".join(f"{key} {value}" for key, value in found.items() if key in _SHOWN and value is not None)
+    shown = ", ".join(f"{key} {_short(value)}" for key, value in found.items() if key in _SHOWN and value is not None)
     return f"{job.name}: {shown}, {time.monotonic() - started:.0f} s"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 _SHOWN = ("r2", "test_r2", "candidates", "recovery", "labels", "best_ev", "iterations")
