@@ -175,7 +175,7 @@ class Replay:
 
         def ground() -> Ground:
             x = describe(self.space, self.pool.formulas, kept, progress, store=self.plan.workers > 1)
-            return Ground(self.pool.gaps, x, self.space.blocks, self.pool.systems)
+            return Ground(self.pool.gaps, x, self.space.blocks, self.pool.formulas)
 
         work_off(runs, self.pool.buyable, self.pool.gaps, ground, kept, self.plan.workers, told)
         kept.drop_features()

@@ -73,12 +73,6 @@ class Pool:
         """Row number of each formula."""
         return {formula: row for row, formula in enumerate(self.formulas)}
 
-    @cached_property
-    def systems(self) -> np.ndarray:
-        """A number for the set of elements of each row, shape (n,)."""
-        numbers = np.sort(compositions(self.formulas).numbers, axis=1)
-        return np.asarray(np.unique(numbers, axis=0, return_inverse=True)[1]).reshape(-1)
-
 
 @dataclass(frozen=True)
 class Hits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from aldesign.campaign.parts import Parts
+from aldesign.campaign.pool import spread
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.replay_journal import Bought
 from aldesign.campaign.spec import CampaignSpec
@@ -27,6 +27,7 @@ STRATEGIES: Mapping[str, str] = {
 }
 LEARNING = ("campaign", "greedy")
 
+_DECISIVE = ("kind", "kappa", "threshold", "per_system")  # settings of an acquisition that choose among known formulas
 _ASKED = 4  # times as many are ordered as are bought, so that some of the same elements may be passed over, as in a run
 
 
@@ -38,13 +39,13 @@ class Ground:
         gaps: Label of every row in eV, shape (n,); those who learn read the known ones alone.
         features: Of every row, shape (n, d), or the file that holds them; None for those who do not learn.
         blocks: Widths of the blocks of features.
-        systems: A number for the set of elements of every row, shape (n,).
+        formulas: Of every row, to tell sets of elements by.
     """
 
     gaps: np.ndarray
     features: np.ndarray | Path | None = None
     blocks: tuple[int, ...] = ()
-    systems: np.ndarray | None = None
+    formulas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
     """Refit the campaign's surrogate on all that is known, and choose by its acquisition or, greedy, by the mean."""
     from aldesign.models.batch import choose_batch
 
-    if not isinstance(ground.features, np.ndarray) or ground.systems is None:
+    if not isinstance(ground.features, np.ndarray):
         raise TypeError(f"{request.strategy} was given no features")
     began = time.perf_counter()
     goal = objective(request.spec)
@@ -100,7 +101,8 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
         most = request.spec.acquisition.per_system
         asked = request.n if most >= request.n else _ASKED * request.n
         ordered = choose_batch(surrogate, pool, Parts(request.spec).acquirer(incumbent), asked, rng)
-        chosen = spread(ordered, ground.systems[request.left[ordered]], most)[: request.n]
+        first, others = spread([ground.formulas[row] for row in request.left[ordered]], most)
+        chosen = ordered[[*first, *others][: request.n]]
     mean, std = surrogate.posterior(pool[chosen])
     return Bought(
         tuple(request.left[chosen].tolist()),
@@ -110,22 +112,6 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
         surrogate.hyperparameters(),
         surrogate.notes,
     )
-
-
-def spread(ordered: np.ndarray, systems: np.ndarray, most: int) -> np.ndarray:
-    """Return the rows in another order: those beyond the first `most` of a set of elements come after all others.
-
-    Args:
-        ordered: Rows, the first choice first, shape (n,).
-        systems: The set of elements of each, as a number, shape (n,).
-        most: How many of one set.
-    """
-    before: Counter[int] = Counter()
-    place = np.empty(len(ordered), dtype=np.int64)
-    for i, system in enumerate(systems.tolist()):
-        place[i] = before[system]
-        before[system] += 1
-    return np.concatenate([ordered[place < most], ordered[place >= most]])
 
 
 def _surrogate(request: Request, blocks: Sequence[int]) -> Surrogate:
@@ -163,6 +149,6 @@ def refuse_unlearnable(spec: CampaignSpec) -> None:
 
 
 def learner_facts(spec: CampaignSpec) -> dict[str, Any]:
-    """Return what decides a learner's purchases, as JSON values."""
-    keep = {"surrogate", "acquisition", "target", "encoder"}
-    return spec.model_dump(mode="json", include=keep)
+    """Return what decides a learner's purchases, as JSON values; what only proposes new formulas does not."""
+    kept = spec.model_dump(mode="json", include={"surrogate", "target", "encoder"})
+    return {**kept, "acquisition": {key: getattr(spec.acquisition, key) for key in _DECISIVE}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,19 @@ def test_every_label_is_paid_once_and_known_from_the_table(ready: Callable[..., 
     assert ends["best"] == min(20, found.curves[0].hits)
     assert ends["best"] >= ends["campaign"] > 2 * ends["random"]
     assert [bad.text for bad in replay.pool.bad] == ["not a formula,3"]
+
+
+def test_a_batch_is_spread_over_sets_of_elements(ready: Callable[..., Replay], tmp_path: Path) -> None:
+    def alike(most: int) -> int:
+        """Return how often a formula of the first batch has the elements of one before it."""
+        found = ready(f"acquisition.per_system={most}", strategies="campaign", seeds=1, labels=8).run(
+            tmp_path / str(most)
+        )
+        bought = [found.pool.formulas[row] for row in found.courses[0].rows]
+        return len(bought) - len({frozenset(re.findall("[A-Z][a-z]?", formula)) for formula in bought})
+
+    assert alike(1) == 0
+    assert alike(8) > 0
 
 
 def test_greed_takes_the_highest_expectation(ready: Callable[..., Replay], tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from aldesign.campaign.replay_pool import (
     read_pool_table,
     start_rows,
 )
-from aldesign.campaign.replay_strategies import spread
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError
 
@@ -49,16 +48,6 @@ def test_one_label_a_formula_within_the_space(make_spec: Callable[..., CampaignS
     assert [bad.text for bad in pool.bad] == ["Xx2,1"]
     assert any("more than 20 of an element" in note for note in pool.notes)
     assert any("averaged" in note for note in pool.notes)
-
-
-def test_sets_of_elements_are_told_apart(make_spec: Callable[..., CampaignSpec], write: Write) -> None:
-    pool = pool_of(make_spec(), write("formula,band_gap\nFe2O3,2\nFeO,1\nFeSe,1\nMgO,4\nFe3O4,0.1\n"))
-    systems = pool.systems
-    assert systems[0] == systems[1] == systems[4]
-    assert len(set(systems.tolist())) == 3
-    rows = spread(np.array([4, 2, 1, 0, 3]), systems[[4, 2, 1, 0, 3]], 1)
-    assert rows.tolist() == [4, 2, 3, 1, 0]
-    assert spread(np.array([4, 2, 1, 0, 3]), systems[[4, 2, 1, 0, 3]], 2).tolist() == [4, 2, 1, 3, 0]
 
 
 def test_other_levels_of_theory_are_left_out(make_spec: Callable[..., CampaignSpec], write: Write) -> None:
