@@ -80,7 +80,8 @@ def train(
             raise InputError(f"{file} lies in {out / CHECKPOINT}, which training removes", "move it elsewhere")
         refuse_overwriting(out / CARD, file)
     if oracle in GENERATIVE:
-        metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet)
+        chosen = parse_options(options)
+        metrics = _train_generative(oracle, data, out, formula_column, seed, epochs, threads, quiet, chosen)
     else:
         from aldesign.cli.tables import read_labelled, settle
         from aldesign.learning.threads import pin_threads, prefer_device
@@ -137,6 +138,7 @@ def _train_generative(
     epochs: int | None,
     threads: int,
     quiet: bool,
+    options: Mapping[str, object],
 ) -> dict[str, object]:
     from aldesign.cli.live import training_progress
     from aldesign.datasets.formulas import read_formulas
@@ -153,9 +155,19 @@ def _train_generative(
     formulas = [row.formula for row in rows if row.formula is not None]
     try:
         with training_progress(quiet) as progress:
-            return dict(train_model(name, formulas, out, seed=seed, epochs=epochs, progress=progress, origin=data.name))
+            metrics = train_model(
+                name,
+                formulas,
+                out,
+                seed=seed,
+                epochs=epochs,
+                progress=progress,
+                origin=data.name,
+                options=options,
+            )
     except KeyboardInterrupt as error:
         kept = f"what was learnt so far is in {out / 'checkpoint'}" if (out / "checkpoint").is_dir() else "nothing kept"
         raise InterruptedRunError(
             f"training was interrupted; {kept}", "give the same command again to go on"
         ) from error
+    return dict(metrics)

@@ -1,69 +1,42 @@
-"""A convolutional autoencoder of formulas: one-hot matrix to a point of latent space and back."""
+"""The autoencoder of formulas: one-hot matrix to a point of latent space and back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
 from aldesign.chemistry.formula import compositions
-from aldesign.chemistry.onehot import MAX_COUNT, N_ROWS, decode_indices, indices
+from aldesign.chemistry.neutrality import Options
+from aldesign.chemistry.onehot import N_ROWS, decode_indices, indices
 from aldesign.errors import CheckpointError, InputError
 from aldesign.learning.checkpoint import digest, load_into, load_weights, save_weights
 from aldesign.learning.training import Minibatches, TrainingHistory, TrainingPlan, fit_network
+from aldesign.models.augmentation import augment
+from aldesign.models.autoencoder_network import AutoencoderConfig, FormulaNetwork, make_network
+from aldesign.models.autoencoder_targets import statistics
+from aldesign.models.plausible import STRICT, confined, first_plausible, permitted, repaired
+
+__all__ = ["AutoencoderConfig", "FormulaAutoencoder"]
 
 SHIPPED = Path(__file__).parent / "weights" / "autoencoder"
-PLAN = TrainingPlan(epochs=24, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None)
+PLAN = TrainingPlan(epochs=80, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None, gradient_clip=5.0)
+PAPER_PLAN = TrainingPlan(epochs=300, batch_size=128, learning_rate=1e-3, patience=None, schedule="constant")
+"""That of Xin et al., for the architecture ``agd``."""
 CHUNK = 4096  # rows at once, for memory
-# Logits that the second, third and fourth surest elements of a random point should have above those of their absence,
-# and the fifth and sixth at most; and the weight of each.
-_SURE = torch.tensor([1.5, 1.0, 0.5, -0.5, -1.5])
-_WEIGHT = torch.tensor([1.0, 0.6, 0.2, 0.5, 1.0])
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """Shape and regularisation of the network.
-
-    Attributes:
-        latent_size: Dimensions of the latent space.
-        first_channels: Channels after the convolution over three elements and all counts, stride 2.
-        second_channels: Channels after the convolution over three of these, stride 3.
-        hidden: Width of the dense layer between the convolutions and the latent space.
-        noise: Standard deviation of the noise on latents of unit scale, while training.
-        augmented: Share of the training formulas with a random substitution or count, while training.
-        spread: Weight of the loss that spreads the formulas evenly over the latent sphere.
-        tidiness: Weight of the loss that gives random latent points two to four elements, beyond doubt.
-        likeness: Weight of the loss that gives random latent points, together, the formulas' shares of the elements.
-        architecture: The same in words, for the card.
-
-    """
-
-    latent_size: int = 128
-    first_channels: int = 32
-    second_channels: int = 128
-    hidden: int = 384
-    noise: float = 0.25
-    augmented: float = 0.3
-    spread: float = 2.0
-    tidiness: float = 0.5
-    likeness: float = 1.0
-    architecture: str = "one-hot 103x20 - convolution 3x20/2 - convolution 3/3 - dense - sphere, and the mirror back"
 
 
 class FormulaAutoencoder:
     """A two-way map between formulas and points of a latent space of unit scale.
 
-    The network follows the autoencoder of Xin et al. (J. Phys. Chem. C 125, 16118, 2021), two convolutions and a
-    dense layer each way, with two changes: the first kernel spans all counts, and latents lie on the sphere of radius
-    sqrt(d), to which `decode` projects, so that every direction is as near to training formulas as any other.
-    The decoder gives each element one of 21 classes (absent, 1 to 20): a point decodes to at most one count an element.
+    Latents lie on the sphere of radius sqrt(d), to which decoding projects, so that every direction is as near to
+    training formulas as any other (not with ``architecture="agd"`` or `variational`). The decoder gives each element
+    one of 21 classes (absent, 1 to 20): a point decodes to at most one count an element, and to one element at least.
 
     Args:
         config: Shape of the network.
@@ -74,7 +47,7 @@ class FormulaAutoencoder:
         self.config = config or AutoencoderConfig()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.network = _Network(self.config).double().eval()
+            self.network = make_network(self.config).double().eval()
         self.card: dict[str, Any] = {}
         self.digest = ""
 
@@ -84,7 +57,7 @@ class FormulaAutoencoder:
         return self.config.latent_size
 
     def encode(self, formulas: Sequence[str]) -> np.ndarray:
-        """Return latent points, shape (n, latent_size), float64, of norm sqrt(latent_size).
+        """Return latent points, shape (n, latent_size), float64; of norm sqrt(latent_size) on a sphere.
 
         Raises:
             FormulaError: For the first formula that cannot be read, is fractional, has a reduced count above 20 or
@@ -103,7 +76,9 @@ class FormulaAutoencoder:
         return np.round(np.concatenate(points), 9) if points else np.zeros((0, self.latent_size))
 
     def decode(self, points: np.ndarray) -> list[str | None]:
-        """Return the canonical formula of each of n points, shape (n, latent_size); None where all are absent.
+        """Return the canonical formula of each of n points, shape (n, latent_size); it is never None.
+
+        Where absence is the likeliest for every element, the likeliest formula that is not empty is returned.
 
         Raises:
             InputError: The points have another number of dimensions, or are not finite.
@@ -112,23 +87,90 @@ class FormulaAutoencoder:
         return decode_indices(self.decode_table(points))
 
     def decode_table(self, points: np.ndarray) -> np.ndarray:
-        """Return the most probable count of each element, int8 (n, 103), for points (n, latent_size).
+        """Return the most probable counts that are not all zero, int8 (n, 103), for points (n, latent_size).
 
         Raises:
             InputError: The points have another number of dimensions, or are not finite.
 
         """
-        points = np.asarray(points, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.latent_size:
-            raise InputError(f"latent points of shape {points.shape} were given", f"give (n, {self.latent_size})")
-        if not np.isfinite(points).all():
-            raise InputError("a latent point is not finite", "look for labels or bounds that are not finite")
-        tables = [np.zeros((0, N_ROWS), dtype=np.int8)]
-        for i in range(0, len(points), CHUNK):
-            with torch.no_grad():
-                logits = self.network.decode(torch.from_numpy(points[i : i + CHUNK]))
-            tables.append(logits.argmax(dim=2).to(torch.int8).numpy())
-        return np.concatenate(tables)
+        return _joined([repaired(logits) for logits in self._logits(points)])
+
+    def decode_plausible(
+        self,
+        points: np.ndarray,
+        slack: float,
+        *,
+        min_elements: int = 1,
+        max_elements: int | None = None,
+        allowed: Collection[str] | None = None,
+        options: Options = STRICT,
+    ) -> list[str]:
+        """Return the most probable plausible formula of each of n points, canonical.
+
+        Where none of the likeliest formulas is plausible, the likeliest of them is returned, whatever it is.
+
+        Args:
+            points: Shape (n, latent_size).
+            slack: Nats that the formula may lack to the likeliest one.
+            min_elements: Fewest distinct elements of it; a single element counts as plausible.
+            max_elements: Most distinct elements of it; None for any number.
+            allowed: Elements that it may have; None for all. What is left out never occurs.
+            options: What is plausible; by default as the screens of a campaign: balanced charges, every cation less
+                electronegative than every anion, no alloys.
+
+        Raises:
+            InputError: As `decode`; or there is no such element, or `slack` or the number of elements makes no sense.
+
+        """
+        table = self.decode_plausible_table(
+            points, slack, min_elements=min_elements, max_elements=max_elements, allowed=allowed, options=options
+        )
+        return [str(formula) for formula in decode_indices(table)]
+
+    def decode_plausible_table(
+        self,
+        points: np.ndarray,
+        slack: float,
+        *,
+        min_elements: int = 1,
+        max_elements: int | None = None,
+        allowed: Collection[str] | None = None,
+        options: Options = STRICT,
+    ) -> np.ndarray:
+        """Return what `decode_plausible` does as counts, int8 (n, 103)."""
+        if not slack >= 0:
+            raise InputError(
+                f"slack is {slack}", "give nats of 0 or more; 10 finds a plausible formula for most points"
+            )
+        elements = (min_elements, N_ROWS if max_elements is None else max_elements)
+        if not 1 <= elements[0] <= elements[1]:
+            raise InputError(f"formulas of {elements[0]} to {elements[1]} elements were asked for", "give 1 or more")
+        rows = permitted(allowed)
+        return _joined(
+            [first_plausible(confined(logits, rows), slack, elements, options) for logits in self._logits(points)]
+        )
+
+    def log_likelihood(self, points: np.ndarray, formulas: Sequence[str]) -> np.ndarray:
+        """Return the logarithm of the probability that the decoder gives each formula at its point, nats, (n,).
+
+        Raises:
+            FormulaError: As `encode`.
+            InputError: As `decode`, or there are not as many formulas as points.
+
+        """
+        if len(points) != len(formulas):
+            raise InputError(f"{len(points)} points and {len(formulas)} formulas were given", "give one of each a row")
+        classes = torch.from_numpy(indices(compositions(formulas))).long()
+        found = [np.zeros(0)]
+        for i, logits in enumerate(self._logits(points)):
+            part = classes[i * CHUNK : (i + 1) * CHUNK, :, None]
+            found.append(functional.log_softmax(logits, dim=2).gather(2, part).sum(dim=(1, 2)).numpy())
+        return np.concatenate(found)
+
+    def labels(self, points: np.ndarray) -> np.ndarray:
+        """Return the label (n,) that the head tells at points (n, latent_size), NaN from a network without one."""
+        with torch.no_grad():
+            return np.asarray(self.network.label(torch.from_numpy(self._checked(points))).numpy())
 
     def bounds(self, latents: np.ndarray) -> np.ndarray:
         """Return the least and the largest value of `latents` (n, d) in each dimension, shape (2, d)."""
@@ -139,47 +181,61 @@ class FormulaAutoencoder:
         formulas: Sequence[str],
         validation_formulas: Sequence[str] = (),
         *,
+        labels: np.ndarray | None = None,
         seed: int = 0,
         checkpoint: Path | None = None,
         progress: Callable[[str], None] | None = None,
-        plan: TrainingPlan = PLAN,
+        plan: TrainingPlan | None = None,
         held_out: Sequence[str] = (),
     ) -> TrainingHistory:
-        """Learn to reconstruct `formulas`; keep the weights that reconstruct `validation_formulas` best.
+        """Learn to reconstruct `formulas`; keep the weights that give `validation_formulas` most probability.
 
         Neither these nor the `held_out` formulas are ever seen in training, not even by augmentation. A run
         interrupted after a write to `checkpoint` goes on from there, see `fit_network`.
 
+        Args:
+            formulas: To learn from.
+            validation_formulas: To choose the weights by; without any, the last ones are kept.
+            labels: A figure for each of `formulas`, for the head, NaN where it is unknown, (n,).
+            seed: Of the initial weights, the batches and the noise.
+            checkpoint: Folder of the running state; None for none.
+            progress: Takes one line an epoch.
+            plan: How to train; None for the usual one of the architecture.
+            held_out: Formulas to keep from the network.
+
         Raises:
             FormulaError: A formula has no one-hot matrix.
-            InputError: There are fewer than two formulas.
+            InputError: There are fewer than two formulas, or not as many labels.
 
         """
         if len(formulas) < 2:
             raise InputError(f"{len(formulas)} formulas are too few to learn from", "give two or more")
+        known = np.full(len(formulas), np.nan) if labels is None else np.asarray(labels, dtype=np.float64)
+        if known.shape != (len(formulas),):
+            raise InputError(f"{len(formulas)} formulas and labels of shape {known.shape}", "give one label a formula")
+        plan = plan or usual_plan(self.config)
         table, validation = indices(compositions(formulas)), indices(compositions(validation_formulas))
         unseen = {row.tobytes() for row in (*validation, *indices(compositions(held_out)))}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = _Network(self.config)
-        network.start_from(table)
+            network = make_network(self.config)
+        network.start_from(table, _targets(table, known))
         self.network = network
 
-        def make(rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-            return torch.from_numpy(augment(table[rows], self.config.augmented, unseen, rng))
-
-        def validate() -> float:
-            return 1.0 - float(exact(network, validation).mean())
+        def make(rows: np.ndarray, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+            batch = augment(table[rows], self.config.augmented, unseen, rng)
+            label = np.where((batch == table[rows]).all(axis=1), known[rows], np.nan)
+            return torch.from_numpy(batch), torch.from_numpy(_targets(batch, label))
 
         history = fit_network(
             network,
-            lambda batch: network.loss(batch),
+            lambda batch: network.loss(*batch),
             lambda _, rng: Minibatches(len(table), plan.batch_size, rng, make),
-            validate if len(validation) else None,
+            (lambda: surprise(network, validation)) if len(validation) else None,
             plan,
             seed=seed,
             checkpoint=checkpoint,
-            fingerprint=f"{asdict(self.config)} {len(table)} {table.sum(axis=0).tolist()}",
+            fingerprint=f"{asdict(self.config)} {len(table)} {table.sum(axis=0).tolist()} {np.nansum(known)}",
             progress=progress,
         )
         network.double().eval()
@@ -187,7 +243,7 @@ class FormulaAutoencoder:
 
     def save(self, directory: Path, card: Mapping[str, Any] | None = None) -> None:
         """Write weights, in 16 bits, and card."""
-        full = {"class": type(self).__name__, "version": 1, "config": asdict(self.config), **(card or self.card)}
+        full = {"class": type(self).__name__, "version": 2, "config": asdict(self.config), **(card or self.card)}
         save_weights(directory, self.network.state_dict(), full, half=True)
 
     @classmethod
@@ -208,110 +264,52 @@ class FormulaAutoencoder:
         model.card, model.digest = card, digest(directory)
         return model
 
+    def _checked(self, points: np.ndarray) -> np.ndarray:
+        points = np.asarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != self.latent_size:
+            raise InputError(f"latent points of shape {points.shape} were given", f"give (n, {self.latent_size})")
+        if not np.isfinite(points).all():
+            raise InputError("a latent point is not finite", "look for labels or bounds that are not finite")
+        return points
 
-def exact(network: _Network, table: np.ndarray) -> np.ndarray:
+    def _logits(self, points: np.ndarray) -> Iterator[torch.Tensor]:
+        """Yield the logits (m, 103, 21) of points (n, latent_size), some rows at a time."""
+        points = self._checked(points)
+        for i in range(0, len(points), CHUNK):
+            with torch.no_grad():
+                yield self.network.decode(torch.from_numpy(points[i : i + CHUNK]))
+
+
+def usual_plan(config: AutoencoderConfig) -> TrainingPlan:
+    """Return how a network of this configuration is trained."""
+    return PAPER_PLAN if config.architecture == "agd" else PLAN
+
+
+def exact(network: FormulaNetwork, table: np.ndarray) -> np.ndarray:
     """Return which rows of counts (n, 103) come back unchanged, bool (n,)."""
-    same = []
+    same = [np.zeros(0, dtype=bool)]
+    with torch.no_grad():
+        for i in range(0, len(table), CHUNK):
+            rows = table[i : i + CHUNK]
+            same.append((repaired(network.decode(network.encode(torch.from_numpy(rows)))) == rows).all(axis=1))
+    return np.concatenate(same)
+
+
+def surprise(network: FormulaNetwork, table: np.ndarray) -> float:
+    """Return how many nats of probability rows of counts (n, 103) lose on the way there and back, in the mean."""
+    total = 0.0
     with torch.no_grad():
         for i in range(0, len(table), CHUNK):
             rows = torch.from_numpy(table[i : i + CHUNK])
-            same.append((network.decode(network.encode(rows)).argmax(dim=2) == rows).all(dim=1).numpy())
-    return np.concatenate(same) if same else np.zeros(0, dtype=bool)
+            logits = network.decode(network.encode(rows)).flatten(0, 1)
+            total += float(functional.cross_entropy(logits, rows.long().flatten(), reduction="sum"))
+    return total / len(table)
 
 
-def augment(table: np.ndarray, share: float, unseen: Collection[bytes], rng: np.random.Generator) -> np.ndarray:
-    """Return `table`, int8 (n, 103), with one element of a `share` of its rows exchanged or counted anew.
-
-    Counts stay reduced; a row that would come out as one of `unseen` stays as it was.
-    """
-    table = table.copy()
-    rows = np.flatnonzero(rng.random(len(table)) < share)
-    changed, every = table[rows], np.arange(len(rows))
-    one = (rng.random(changed.shape) * (changed > 0)).argmax(axis=1)
-    other = rng.integers(N_ROWS, size=len(rows))
-    count = np.minimum(rng.geometric(0.3, size=len(rows)), MAX_COUNT).astype(np.int8)
-    exchange = (rng.random(len(rows)) < 0.6) & (changed[every, other] == 0)
-    changed[every[exchange], other[exchange]] = changed[every[exchange], one[exchange]]
-    changed[every[exchange], one[exchange]] = 0
-    changed[every[~exchange], one[~exchange]] = count[~exchange]
-    changed //= np.maximum(np.gcd.reduce(changed, axis=1), 1)[:, None]
-    allowed = np.array([row.tobytes() not in unseen for row in changed], dtype=bool)
-    table[rows[allowed]] = changed[allowed]
-    return table
+def _targets(table: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the statistics of counts (n, 103) and, last, the labels (n,), float32."""
+    return np.concatenate([statistics(table), labels[:, None].astype(np.float32)], axis=1)
 
 
-class _Network(nn.Module):
-    """Two convolutions and dense layers each way.
-
-    The convolutions along the elements are computed as products of matrices, which a CPU does several times faster;
-    with 103 elements, stride 2 and one of padding the first gives 52 positions, and stride 3 makes 18 of these.
-    """
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        first, second, self.config = config.first_channels, config.second_channels, config
-        self.convolution1 = nn.Linear(MAX_COUNT * 3, first)
-        self.convolution2 = nn.Linear(3 * first, second)
-        self.dense1 = nn.Linear(18 * second, config.hidden)
-        self.dense2 = nn.Linear(config.hidden, config.latent_size)
-        self.dense3 = nn.Linear(config.latent_size, config.hidden)
-        self.dense4 = nn.Linear(config.hidden, 18 * second)
-        self.deconvolution2 = nn.Linear(second, 3 * 2 * first)
-        self.deconvolution1 = nn.Linear(2 * first, 3 * (MAX_COUNT + 1), bias=False)
-        self.prior = nn.Parameter(torch.zeros(N_ROWS, MAX_COUNT + 1))
-        self.frequencies: torch.Tensor
-        self.register_buffer("frequencies", torch.zeros(N_ROWS, MAX_COUNT + 1), persistent=False)
-
-    def start_from(self, table: np.ndarray) -> None:
-        """Begin with the frequencies of the classes in `table`, int8 (n, 103)."""
-        seen = np.stack([(table == count).mean(axis=0) for count in range(MAX_COUNT + 1)], axis=1)
-        self.frequencies.copy_(torch.from_numpy(seen))
-        with torch.no_grad():
-            self.prior.copy_(torch.from_numpy(np.log(seen.mean(axis=0) + 1e-5)))
-
-    def encode(self, table: torch.Tensor) -> torch.Tensor:
-        """Return latents (n, d) on the sphere for counts, integers (n, 103)."""
-        x = functional.one_hot(table.long(), MAX_COUNT + 1)[:, :, 1:].to(self.prior.dtype)
-        x = functional.pad(x, (0, 0, 1, 1)).unfold(1, 3, 2).flatten(2)  # (n, 52, 20 * 3)
-        x = functional.silu(self.convolution1(x))
-        x = functional.pad(x, (0, 0, 1, 1)).reshape(len(x), 18, -1)
-        x = functional.silu(self.convolution2(x)).flatten(1)
-        return self._project(self.dense2(functional.silu(self.dense1(x))))
-
-    def decode(self, points: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, 103, 21) of points (n, d), wherever on its ray a point lies."""
-        x = functional.silu(self.dense3(self._project(points)))
-        x = functional.silu(self.dense4(x)).view(len(points), 18, -1)
-        x = functional.silu(self.deconvolution2(x)).view(len(points), 54, -1)[:, 1:53]
-        before, at, after = self.deconvolution1(x).chunk(3, dim=2)  # the three taps of a kernel of stride 2
-        between = functional.pad(after[:, :-1] + before[:, 1:], (0, 0, 0, 1))
-        return torch.stack([at, between], dim=2).flatten(1, 2)[:, :N_ROWS] + self.prior
-
-    def loss(self, table: torch.Tensor) -> torch.Tensor:
-        """Return the loss of a batch of counts (n, 103), n of 2 and more.
-
-        It is the cross-entropy of the formulas, from noisy latents; how unevenly they lie on the sphere (Wang & Isola,
-        ICML 2020, equation 4, t = 2); and how little random points of the sphere resemble formulas, each one by its
-        number of elements, all together by their shares of the elements, without which they would collapse to a few.
-        """
-        config = self.config
-        points = self.encode(table)
-        logits = self.decode(points + config.noise * torch.randn_like(points))
-        classes = table.long().flatten()
-        loss = functional.cross_entropy(logits.flatten(0, 1), classes, reduction="sum") / len(table)
-        cosines = (points @ points.T / points.shape[1])[~torch.eye(len(points), dtype=torch.bool)]
-        loss = loss + config.spread * (4 * cosines - 4).exp().mean().log()
-        guesses = self.decode(torch.randn(max(8, len(table) * 3 // 8), points.shape[1]))
-        shares = guesses.softmax(dim=2)
-        # by how much each element's best count beats its absence, the surest six elements first
-        margins = (guesses[:, :, 1:].amax(dim=2) - guesses[:, :, 0]).topk(6, dim=1).values
-        present = functional.relu(_SURE[:3] - margins[:, 1:4]) @ _WEIGHT[:3]
-        absent = functional.relu(margins[:, 4:6] - _SURE[3:]) @ _WEIGHT[3:]
-        ratio = (self.frequencies + 1e-6) / (shares.mean(dim=0) + 1e-6)
-        unlike = (self.frequencies * ratio.log()).sum()
-        total: torch.Tensor = loss + config.tidiness * (present + absent).mean() + config.likeness * unlike
-        return total
-
-    def _project(self, points: torch.Tensor) -> torch.Tensor:
-        projected: torch.Tensor = functional.normalize(points, dim=1) * points.shape[1] ** 0.5
-        return projected
+def _joined(tables: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros((0, N_ROWS), dtype=np.int8), *tables])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def train_model(
     progress: Callable[[str], None] | None = None,
     origin: str = "a list of formulas",
     licence: str = "that of the training formulas",
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train the model called `name`, write weights and card to `out`, and return the metrics.
 
@@ -52,14 +53,17 @@ def train_model(
         progress: Takes one line an epoch.
         origin: Where the formulas came from, for the card.
         licence: Licence of that origin, for the card.
+        options: Of the autoencoder, see `train_autoencoder`.
 
     Raises:
-        InputError: There is no such model, or fewer than 50 usable formulas.
+        InputError: There is no such model or option, or fewer than 50 usable formulas.
         CheckpointError: ``out/checkpoint`` belongs to another training run.
 
     """
     if name not in MODELS:
         raise InputError(f"no generative model is called {name!r}", f"allowed: {', '.join(MODELS)}")
+    if options and name != "autoencoder":
+        raise InputError(f"options {', '.join(options)} were given", "the generator has no options")
     table, left_out = usable(formulas)
     if len(table) < LEAST:
         raise InputError(
@@ -75,9 +79,9 @@ def train_model(
     shares = {"by": "formula", "seed": seed, "train": len(train), "validation": len(validation)}
     card = {"data": data, "split": {**shares, "held_out": len(held_out)}, "licence": licence}
     checkpoint = out / "checkpoint"
-    fit = train_autoencoder if name == "autoencoder" else train_gan
     parts = (table[train], table[validation], table[held_out])
-    metrics = fit(parts, card, out, checkpoint, seed, epochs, minutes, progress)
+    how = (out, checkpoint, seed, epochs, minutes, progress)
+    metrics = train_autoencoder(parts, card, *how, options) if name == "autoencoder" else train_gan(parts, card, *how)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return metrics
 

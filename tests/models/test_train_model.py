@@ -24,7 +24,7 @@ FORMULAS = [
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(autoencoder.FormulaAutoencoder.__init__, "__defaults__", (AutoencoderConfig(16, 4, 8, 16),))
+    monkeypatch.setattr(autoencoder.FormulaAutoencoder.__init__, "__defaults__", (AutoencoderConfig(16, 16),))
     monkeypatch.setattr(gan.FormulaGAN.__init__, "__defaults__", (GanConfig(8, 16, 16),))
     monkeypatch.setattr(autoencoder, "PLAN", replace(autoencoder.PLAN, epochs=2, batch_size=16))
     monkeypatch.setattr(gan, "PLAN", replace(gan.PLAN, epochs=2, batch_size=16))
