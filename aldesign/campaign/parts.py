@@ -161,9 +161,16 @@ class Parts:
         surrogate = self.spec.surrogate
         return surrogate.kind == "gp" and surrogate.features == (LATENT,) and self.spec.acquisition.kind == "ucb"
 
-    def decode(self, points: np.ndarray) -> list[str | None]:
-        """Return the formula that each latent point (n, d) is read as, within the campaign's rules where one is."""
-        return self.encoder.decode(points)
+    def decode(self, points: np.ndarray) -> list[str]:
+        """Return the formula that each latent point (n, d) is read as: plausible and by the rules, if one is near."""
+        space = self.spec.space
+        return self.encoder.decode_plausible(
+            points,
+            self.spec.acquisition.slack,
+            min_elements=space.n_elements[0],
+            max_elements=space.n_elements[1],
+            allowed=self.allowed,
+        )
 
     def worth(
         self, formulas: Sequence[str], mean: np.ndarray, std: np.ndarray, paid: np.ndarray, rng: np.random.Generator

@@ -109,11 +109,10 @@ def search(parts: Parts, learned: Learned, iteration: int, attempt: int, counts:
         )
     else:
         points = scatter(learned.starts, learned.bounds, section.samples, rng, trust=trust, free=section.free)
-    decoded = parts.decode(points)
-    formed = [formula for formula in decoded if formula is not None]
+    formed = parts.decode(points)
     parsed = compositions(formed)
     counts.update(
-        searched=len(decoded),
+        searched=len(points),
         decoded=len(formed),
         searched_few_elements=int((parsed.n_elements() <= _FEW).sum()),
         searched_valid=int(valid_mask(parsed, _STRICT).sum()),

@@ -92,7 +92,7 @@ class SurrogateSpec(Section):
     `features` are ``latent``, the encoder's point, and installed descriptors; see ``aldesign list descriptors``.
     """
 
-    kind: Literal["gp", "deep_kernel", "trees"] = "gp"
+    kind: Literal["gp", "deep_kernel", "trees", "committee"] = "gp"
     features: tuple[str, ...] = Field(("composition", "formation_energy"), min_length=1)
     max_observations: int = Field(4000, ge=10)
 
@@ -125,7 +125,7 @@ class AcquisitionSpec(Section):
     proposals: int = Field(100, ge=1)
     trust: float = Field(0.3, gt=0, le=1)
     free: float = Field(0.5, gt=0, le=1)
-    slack: float = Field(6.0, ge=0)
+    slack: float = Field(10.0, ge=0)
     per_system: int = Field(2, ge=1)
 
 
