@@ -162,15 +162,15 @@ def seconds_left(study: Study, jobs: Sequence[Job], workers: int | None = None) 
     return spent / min(worker_count("auto" if workers is None else workers), max(1, len(left)))
 
 
-# One slow core, at the default settings
-_POOL_SECONDS = 120.0
+# Seconds of one core at the default settings
+_POOL_SECONDS = 60.0
 _SECONDS = {
-    ("random_forest", ""): 10.0,
-    ("stoichiometry_graph", ""): 60.0,
-    ("random_forest", "exp1"): 150.0,
-    ("stoichiometry_graph", "exp1"): 900.0,
-    ("", "campaign"): 600.0,
-    ("", "exp4"): 60.0,
+    ("random_forest", ""): 8.0,
+    ("stoichiometry_graph", ""): 20.0,
+    ("random_forest", "exp1"): 120.0,
+    ("stoichiometry_graph", "exp1"): 350.0,
+    ("", "campaign"): 60.0,
+    ("", "exp4"): 20.0,
 }
 
 
