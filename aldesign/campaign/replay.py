@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +17,14 @@ from aldesign.campaign.ranking import objective
 from aldesign.campaign.replay_features import describe
 from aldesign.campaign.replay_journal import ReplayFolder
 from aldesign.campaign.replay_metrics import STAGES, Course, Curve, measure
-from aldesign.campaign.replay_pool import Hits, Pool, Start, data_rows, find_hits, make_pool, start_rows
+from aldesign.campaign.replay_pool import Hits, Pool, find_hits, make_pool
 from aldesign.campaign.replay_runs import Run, work_off
+from aldesign.campaign.replay_start import Start, own_data, start_notes, start_rows
 from aldesign.campaign.replay_strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError
 from aldesign.models.acquisition import Objective
-from aldesign.records import BadRow, LabelledRow, Table
+from aldesign.records import Table
 
 if TYPE_CHECKING:
     from aldesign.models.features import FeatureSpace
@@ -118,13 +119,14 @@ class Replay:
         self.goal = objective(spec)
         self.seeds = range(spec.seed, spec.seed + plan.seeds)
         self.batch = plan.batch or spec.batch_size
-        own, foreign, refused = self._own()
-        self.pool = make_pool(spec, table, foreign if plan.start.keep_foreign else ())
+        own = own_data(spec, self.seeds, plan.start)
+        self.pool = make_pool(spec, table, own.rows if plan.start.keep_foreign else ())
         self.hits = find_hits(spec, self.pool, plan.threshold_ev, plan.top)
-        self.starts = {seed: start_rows(plan.start, self.pool, formulas, seed) for seed, formulas in own.items()}
-        self.refused = refused
+        self.starts = {seed: start_rows(plan.start, self.pool, own.formulas[seed], seed) for seed in self.seeds}
+        self.bad = (*self.pool.bad, *own.bad)
         self.labels = self._labels()
-        self.notes = (*self.pool.notes, *self._start_notes(own, foreign))
+        first = self.starts[spec.seed]
+        self.notes = (*self.pool.notes, *start_notes(plan.start, self.pool, own, spec.seed, first))
 
     @cached_property
     def space(self) -> FeatureSpace:
@@ -200,21 +202,6 @@ class Replay:
             f"{int(self.hits.mask[rows].sum())} of {int(offered.sum())} found, {spent:.1f} s"
         )
 
-    def _own(self) -> tuple[dict[int, list[str]], list[LabelledRow], tuple[BadRow, ...]]:
-        """Return the formulas of the campaign's own data for each seed, its labelled rows, and rows refused."""
-        if self.plan.start.count is not None:
-            return {seed: [] for seed in self.seeds}, [], ()
-        found: dict[int, list[str]] = {}
-        foreign: dict[str, LabelledRow] = {}
-        refused: tuple[BadRow, ...] = ()
-        for seed in self.seeds:
-            if found and self.spec.data.limit is None:
-                found[seed] = found[self.spec.seed]
-                continue
-            found[seed], rows, refused = data_rows(self.spec.model_copy(update={"seed": seed}))
-            foreign.update({row.formula: row for row in rows})
-        return found, list(foreign.values()), refused
-
     def _labels(self) -> int:
         stop = self.spec.stop
         own = stop.budget or (stop.iterations * self.batch if stop.iterations else LABELS)
@@ -230,43 +217,18 @@ class Replay:
                 )
         return min(self.plan.labels or own, *left)
 
-    def _start_notes(self, own: Mapping[int, Sequence[str]], foreign: Sequence[LabelledRow]) -> list[str]:
-        start, first = self.plan.start, self.starts[self.spec.seed]
-        if start.count is not None:
-            below = "" if start.below_ev is None else f" with a gap below {start.below_ev:g} eV"
-            return [f"start: {start.count} random rows{below}, drawn for each seed"]
-        formulas = dict.fromkeys(own[self.spec.seed])
-        inside = sum(self.pool.buyable[row] for row in first.tolist())
-        notes = [f"start: {len(first)} of the campaign's {len(formulas)} data rows"]
-        absent = [formula for formula in formulas if formula not in self.pool.row_of]
-        if absent:
-            notes.append(f"{len(absent)} data rows left out, not in the table: {', '.join(absent[:5])}")
-        if inside < len(first):
-            notes.append(f"{len(first) - inside} start rows are known for free: outside the table or the space")
-        labels = {row.formula: row.value for row in foreign}
-        moved = [
-            formula
-            for formula in formulas
-            if formula in labels
-            and formula in self.pool.row_of
-            and abs(labels[formula] - self.pool.gaps[self.pool.row_of[formula]]) > 0.05
-        ]
-        if moved:
-            notes.append(f"{len(moved)} data rows have another gap in the table, which counts: {', '.join(moved[:5])}")
-        return notes
-
     def _facts(self) -> dict[str, Any]:
         """Return what decides the purchases, by the names that a refusal shows."""
         content = hashlib.sha256()
         for formula, gap, fine in zip(self.pool.formulas, self.pool.gaps, self.pool.buyable, strict=True):
             content.update(f"{formula}\t{float(gap)!r}\t{fine}\n".encode())
-        own = hashlib.sha256(repr([rows.tolist() for rows in self.starts.values()][:1]).encode()).hexdigest()
+        first = hashlib.sha256(repr(self.starts[self.spec.seed].tolist()).encode()).hexdigest()
         return {
             "version of aldesign": __version__,
             "kind of campaign": learner_facts(self.spec),
             "features": self.space.digest,
             "table": content.hexdigest(),
-            "start": {**asdict(self.plan.start), "rows": own},
+            "start": {**asdict(self.plan.start), "rows": first},
             "number of labels": self.labels,
             "batch size": self.batch,
         }

@@ -1,4 +1,4 @@
-"""The table that a replay buys from: which rows may be bought, which count as found, which are known at the start."""
+"""The table that a replay buys from: which rows may be bought, and which of them count as found."""
 
 from __future__ import annotations
 
@@ -13,39 +13,14 @@ import numpy as np
 
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import objective
-from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.chemistry.formula import compositions
 from aldesign.chemistry.onehot import MAX_COUNT
 from aldesign.errors import InputError
-from aldesign.records import BadRow, LabelledRow, Table, TrialState
-from aldesign.seeds import stream
+from aldesign.records import BadRow, LabelledRow, Table
 
 TOP = 0.01
 """Share of the best rows that count as found where no threshold is given."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What is known before the first label is bought.
-
-    Attributes:
-        count: So many random rows of the table, drawn for each seed; None for the campaign's own data.
-        below_ev: Only rows with a gap below it are drawn.
-        keep_foreign: Whether rows of the campaign's data that are not in the table are learned from, too.
-    """
-
-    count: int | None = None
-    below_ev: float | None = None
-    keep_foreign: bool = False
-
-    def __post_init__(self) -> None:
-        if self.count is not None and self.count < 2:
-            raise InputError(f"a replay cannot start from {self.count} rows", "give --start 2 or more")
-        if self.below_ev is not None and self.count is None:
-            raise InputError("--start-below was given without --start", "say how many random rows: --start 300")
-        if self.keep_foreign and self.count is not None:
-            raise InputError("--keep-foreign speaks of the campaign's own data, --start of random rows", "give one")
 
 
 @dataclass(frozen=True)
@@ -154,49 +129,6 @@ def find_hits(spec: CampaignSpec, pool: Pool, threshold_ev: float | None = None,
             f"its gaps reach from {pool.gaps[pool.buyable].min():g} to {pool.gaps[pool.buyable].max():g} eV",
         )
     return Hits(mask & pool.buyable, text)
-
-
-def data_rows(spec: CampaignSpec) -> tuple[list[str], list[LabelledRow], tuple[BadRow, ...]]:
-    """Return the formulas of the campaign's own data, those of them with a label as rows, and rows refused."""
-    trials, origin = seed_trials(spec)
-    formulas = [trial.candidate.formula for trial in trials]
-    labelled = [
-        LabelledRow(trial.candidate.formula, trial.prediction.value)
-        for trial in trials
-        if trial.state is TrialState.MEASURED and trial.prediction is not None and trial.prediction.value is not None
-    ]
-    return formulas, labelled, tuple(BadRow(**bad) for bad in origin["bad_rows"])
-
-
-def start_rows(start: Start, pool: Pool, own: Sequence[str], seed: int) -> np.ndarray:
-    """Return the numbers of the rows that are known at the start, in the order in which they are learned.
-
-    Args:
-        start: The rule.
-        pool: The rows.
-        own: Formulas of the campaign's own data.
-        seed: Decides which random rows are drawn.
-
-    Raises:
-        InputError: The table has fewer such rows than wanted, or fewer than two of the campaign's own.
-    """
-    if start.count is None:
-        rows = list(dict.fromkeys(pool.row_of[formula] for formula in own if formula in pool.row_of))
-        if len(rows) < 2:
-            raise InputError(
-                f"only {len(rows)} of the campaign's {len(own)} data rows are in {pool.origin}",
-                "start from random rows of the table instead: --start 300",
-            )
-        return np.array(rows, dtype=np.int64)
-    allowed = pool.buyable & (pool.gaps < (math.inf if start.below_ev is None else start.below_ev))
-    if start.count >= allowed.sum():
-        below = "" if start.below_ev is None else f" with a gap below {start.below_ev:g} eV"
-        raise InputError(
-            f"{start.count} start rows were asked for, {pool.origin} has {int(allowed.sum())} rows{below}",
-            "give a smaller --start, or another --start-below",
-        )
-    drawn = stream(seed, 0, "replay-start").choice(np.flatnonzero(allowed), start.count, replace=False)
-    return np.sort(drawn)
 
 
 def read_pool_table(

@@ -72,7 +72,8 @@ def replay(
     interruption; with more --seeds or other --strategies, --threshold or --top it adds what is missing.
     """
     from aldesign.campaign.replay import Replay, ReplayPlan
-    from aldesign.campaign.replay_pool import Start, read_pool_table
+    from aldesign.campaign.replay_pool import read_pool_table
+    from aldesign.campaign.replay_start import Start
     from aldesign.campaign.spec import read_spec
     from aldesign.cli.live import training_progress
     from aldesign.learning.threads import pin_threads
@@ -86,7 +87,7 @@ def replay(
     if not quiet:
         for text in ready.notes:
             note(text)
-        report_bad((*ready.pool.bad, *ready.refused))
+        report_bad(ready.bad)
     folder = out or Path("runs") / f"replay-{spec.name}"
     with training_progress(quiet) as progress:
         found = ready.run(folder, progress)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from aldesign.campaign.replay import Replay, Replayed, ReplayPlan
-from aldesign.campaign.replay_pool import Start, read_pool_table
+from aldesign.campaign.replay_pool import read_pool_table
+from aldesign.campaign.replay_start import Start
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError, RunDirectoryError, SpecError
 from aldesign.report.replay import write_replay

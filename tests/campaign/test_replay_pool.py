@@ -8,15 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aldesign.campaign.replay_pool import (
-    Pool,
-    Start,
-    data_rows,
-    find_hits,
-    make_pool,
-    read_pool_table,
-    start_rows,
-)
+from aldesign.campaign.replay_pool import Pool, find_hits, make_pool, read_pool_table
+from aldesign.campaign.replay_start import Start, own_data, start_rows
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError
 
@@ -104,13 +97,14 @@ def test_own_data_that_is_in_the_table_is_the_start(make_spec: Callable[..., Cam
     own = write("formula,band_gap\nSi,1.1\nF2Ca,7.0\nO2Mg2,7.8\n", "own.csv")
     spec = make_spec("data.source=table", f"data.path={own}")
     table = read_pool_table(spec, write(TABLE))
-    formulas, labelled, refused = data_rows(spec)
-    assert (formulas, refused) == (["Si", "CaF2", "MgO"], ())
+    own_rows = own_data(spec, [0], Start())
+    formulas = own_rows.formulas[0]
+    assert (formulas, own_rows.bad) == (["Si", "CaF2", "MgO"], ())
     pool = make_pool(spec, table)
     start = start_rows(Start(), pool, formulas, 0)
     assert [pool.formulas[row] for row in start] == ["Si", "MgO"]
     assert pool.gaps[start].tolist() == [0.6, 4.4]  # the table's labels count
-    kept = make_pool(spec, table, labelled)
+    kept = make_pool(spec, table, own_rows.rows)
     start = start_rows(Start(keep_foreign=True), kept, formulas, 0)
     assert [kept.formulas[row] for row in start] == ["Si", "CaF2", "MgO"]
     assert kept.formulas.count("MgO") == 1
