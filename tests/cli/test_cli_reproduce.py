@@ -30,6 +30,7 @@ def words(data: Path, out: Path, *more: str) -> list[str]:
     return ["reproduce", *more, "--data", str(data), "--out", str(out), *SMALL]
 
 
+@pytest.mark.slow
 def test_a_study_gives_the_papers_table_with_ours(
     tables: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
