@@ -139,12 +139,6 @@ class UpperConfidenceBound:
         score: np.ndarray = self.objective.utility(mean) + self.kappa * np.asarray(std, dtype=np.float64)
         return score
 
-    def propose(self, surrogate: Any, starts: np.ndarray, *where: Any, **how: Any) -> np.ndarray:
-        """Return points of a latent space that score highly; see `latent_search.search`."""
-        from aldesign.models.latent_search import search
-
-        return search(surrogate, self.objective, self.kappa, starts, *where, **how)
-
 
 @dataclass(frozen=True)
 class ExpectedImprovement:

@@ -44,7 +44,6 @@ class GaussianProcess:
         fit_observations: Rows, spread evenly over those kept, from which the hyper-parameters are learned;
             the posterior uses all that are kept.
         start: What `hyperparameters` of an earlier fit returned: the search begins there.
-        seed: Kept for the record; nothing here is random.
 
     Attributes:
         notes: What was left out or could not be learned, in words, after `fit`.
@@ -59,7 +58,6 @@ class GaussianProcess:
         max_observations: int = 4000,
         fit_observations: int = 500,
         start: Mapping[str, Sequence[float]] | None = None,
-        seed: int = 0,
     ) -> None:
         if kernel not in KERNELS:
             raise InputError(f"no surrogate kernel is called {kernel!r}", f"allowed: {', '.join(KERNELS)}")
@@ -74,7 +72,6 @@ class GaussianProcess:
         self.notes: tuple[str, ...] = ()
         self.noise_std = float("nan")
         self._blocks = None if blocks is None else tuple(blocks)
-        self.seed = seed
         self._start = start
         self._width = 0  # of the features; 0 until `fit`
 

@@ -29,7 +29,8 @@ def test_proposals_beat_their_starts_and_a_dense_random_search(landscape, object
     starts = x[np.argsort(-objective.utility(y))[:8]]
     points = search(model, objective, kappa, starts, bounds, 16, np.random.default_rng(1), trust=1.0, free=1.0)
     score = ucb.score(*model.posterior(points))
-    assert score.mean() > ucb.score(*model.posterior(starts)).mean()
+    # a point that arrives where another one did goes back to its scattered start, so the mean may be lower
+    assert np.median(score) > np.median(ucb.score(*model.posterior(starts)))
     anywhere = np.random.default_rng(2).uniform(*bounds, size=(20_000, 4))
     assert score.max() >= ucb.score(*model.posterior(anywhere)).max() - 0.02
 
