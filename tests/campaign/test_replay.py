@@ -119,6 +119,32 @@ def test_an_interrupted_replay_goes_on_to_the_same_bytes(
     assert lines[-1].startswith("batch 12/12: greedy, seed 1, 24 labels, ")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("surrogate.kind=committee",),
+        pytest.param(("surrogate.kind=deep_kernel",), marks=pytest.mark.slow),
+        ("acquisition.kind=ei",),
+        ("acquisition.kind=thompson",),
+        ("acquisition.kind=probability", "acquisition.threshold=6"),
+        ("target={window: [4, 6]}", "acquisition.kind=ei"),
+        ("target={minimize: true}",),
+    ],
+    ids=lambda settings: settings[0],
+)
+def test_every_learner_goes_on_where_it_was(
+    settings: tuple[str, ...], ready: Callable[..., Replay], tmp_path: Path
+) -> None:
+    window = any("window" in word for word in settings)
+    plan = {"seeds": 1, "labels": 12, "batch": 4, "strategies": "campaign", "threshold_ev": None if window else 4.0}
+    replay = ready(*settings, "surrogate.features=composition", **plan)
+    with pytest.raises(InterruptedRunError):
+        replay.run(tmp_path / "cut", stop_after(2))
+    cut, whole = replay.run(tmp_path / "cut"), replay.run(tmp_path / "whole")
+    assert content(cut, tmp_path / "cut") == content(whole, tmp_path / "whole")
+    assert len(set(whole.courses[0].rows.tolist())) == 12
+
+
 def test_workers_change_nothing(ready: Callable[..., Replay], tmp_path: Path) -> None:
     settings = "surrogate.features=composition"
     one = ready(settings, labels=16).run(tmp_path / "one")
