@@ -65,7 +65,7 @@ def ranked_table(listed: Shortlist, spec: CampaignSpec) -> RenderableType:
     return Group(table, Text(), *(Text(note, style="dim") for note in notes if note))
 
 
-def set_aside_table(listed: Shortlist, spec: CampaignSpec, most: int = 20) -> RenderableType:
+def set_aside_table(listed: Shortlist, spec: CampaignSpec, most: int = 8) -> RenderableType:
     """Return the candidates that were set aside, each with its reason; at most `most` of them."""
     if not listed.set_aside:
         return Text(f"No candidate of {spec.name} was set aside.", style="dim")
