@@ -13,7 +13,7 @@ from aldesign.cli import app
 from aldesign.errors import InputError, InterruptedRunError
 
 COMMANDS = """run resume check inspect explain export report ask tell
-predict train evaluate screen generate structures data list replay"""
+predict train evaluate screen generate structures data list replay reproduce"""
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
