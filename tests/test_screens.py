@@ -186,6 +186,7 @@ def test_formation_energy_is_the_oracles_and_its_doubt_may_be_allowed():
         ("{formation_energy: {max: low}}", "max is 'low'"),
         ("{formation_energy: {sigmas: -1}}", "sigmas is -1"),
         ("{formation_energy: {oracle: random_forest}}", "predicts band_gap of a formula"),
+        ("{formation_energy: {oracle: [a]}}", "give the name of one"),
         ("{formation_energy: {oracle: nobody}}", "no oracle is called 'nobody'"),
     ],
 )

@@ -43,6 +43,9 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "oracle": f"{card.identity.name} {card.identity.version} ({card.level}, {card.unit}); {card.description}",
         "encoder": f"{spec.encoder.kind}, {latent_size} latent dimensions",
         "generator": generator,
+        "surrogate": f"{spec.surrogate.kind} on {', '.join(spec.surrogate.features)}",
+        "features": sum(parts.features.blocks),
+        "acquisition": spec.acquisition.kind,
         "screens": ", ".join(screen.name for screen in screens),
         "templates": f"{len(parts.templates)} from {spec.structures.templates}",
         "oracle_answers_at_most": answers if answers is not None else "bounded by time only",
@@ -70,8 +73,10 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
             f"set data.level to what the table holds, or choose an oracle of level {others}",
         )
     parts.screens(ScreenContext(seen={}, expected={}))
-    if not parts.allowed:
-        raise SpecError("space leaves no element at all", "allow more with space.include, or exclude fewer")
+    _refuse_empty_space(parts)
+    parts.surrogate()
+    if parts.second is None:
+        parts.acquirer(0.0)
     if parts.spec.execution.workers != "auto":
         worker_count(parts.spec.execution.workers)
     parts.digests()
@@ -83,6 +88,30 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
             "give more rows of whole amounts up to 20 (data)",
         )
     return [left_out] if usable < len(trials) else []
+
+
+def _refuse_empty_space(parts: Parts) -> None:
+    """Raise SpecError where the rules of the space contradict one another, so that no formula can keep them all."""
+    from aldesign.chemistry.elements import resolve
+
+    space, allowed = parts.spec.space, parts.allowed
+    if not allowed:
+        raise SpecError("space leaves no element at all", "allow more with space.include, or exclude fewer")
+    if space.require and not resolve(space.require).intersection(allowed):
+        raise SpecError(
+            f"space.require asks for one of {', '.join(space.require)}, and the other rules allow none of them",
+            "exclude fewer, or include them",
+        )
+    least = space.n_elements[0]
+    if len(allowed) < least:
+        raise SpecError(
+            f"space.n_elements asks for {least} elements, and {len(allowed)} may occur", "allow more elements"
+        )
+    if space.max_atoms < least:
+        raise SpecError(
+            f"{least} elements (space.n_elements) need more than {space.max_atoms} atoms (space.max_atoms)",
+            "allow more atoms",
+        )
 
 
 def _answers(spec: CampaignSpec, seeds: int) -> int | None:

@@ -21,19 +21,22 @@ class Learned:
 
     Attributes:
         surrogate: Fitted on every measured trial of closed iterations, in trial order.
-        best: The measured formulas, the best first.
+        best: The measured formulas within the campaign's space, the best first; all of them where none is.
         starts: Latent points of the best of them, shape (m, d).
-        bounds: Lower and upper latent bounds of all, shape (2, d).
-        paid: Measured gaps in eV and, where a second property counts, its foreseen values, shape (n, 1 or 2).
-        incumbent: The best gap so far, in eV.
+        bounds: Lower and upper latent bounds of all measured formulas, shape (2, d).
+        incumbent: The best gap among `best`, in eV.
+        paid: Gaps in eV of `best`, those of pending candidates as expected, and beside them the second property, where
+            one counts, shape (n, 1 or 2).
+        left_out: Measured materials that cannot be learned from, having fractional amounts or amounts above 20.
     """
 
     surrogate: Surrogate
     best: tuple[str, ...]
     starts: np.ndarray
     bounds: np.ndarray
-    paid: np.ndarray
     incumbent: float
+    paid: np.ndarray
+    left_out: int
 
 
 def learn(parts: Parts, state: CampaignState) -> Learned:
@@ -55,21 +58,27 @@ def learn(parts: Parts, state: CampaignState) -> Learned:
     gaps, features = np.array([gap_of(trial) for trial in kept]), parts.describe(formulas)
     start = _last_hyperparameters(state)
     surrogate = parts.surrogate(start).fit(features, gaps)
-    waiting, _ = encodable(parts, state.pending)
+    waiting = [trial.candidate.formula for trial in encodable(parts, state.pending)[0]]
+    believed = np.zeros(0)
     if waiting:
-        pending = parts.describe([trial.candidate.formula for trial in waiting])
+        pending = parts.describe(waiting)
         believed, _ = surrogate.posterior(pending)
         surrogate = parts.surrogate(start).fit(np.vstack([features, pending]), np.concatenate([gaps, believed]))
-    worth = utilities(kept, parts.goal)
-    order = np.argsort(-worth, kind="stable")
-    paid = gaps[:, None] if parts.second is None else np.column_stack([gaps, parts.foresee(formulas)[0]])
+    inside = parts.within(formulas)
+    worth = np.where(inside | ~inside.any(), utilities(kept, parts.goal), -np.inf)
+    order = np.argsort(-worth, kind="stable")[: int(np.isfinite(worth).sum())]
+    best = [formulas[i] for i in order.tolist()]
+    paid = np.concatenate([gaps[order], believed])[:, None]
+    if parts.second is not None:
+        paid = np.column_stack([paid, parts.foresee([*best, *waiting])[0]])
     return Learned(
         surrogate,
-        tuple(formulas[i] for i in order),
+        tuple(best),
         latents[order[: parts.spec.acquisition.starts]],
         np.stack([latents.min(axis=0), latents.max(axis=0)]),
-        paid,
         float(gaps[order[0]]),
+        paid,
+        len(trials) - len(kept),
     )
 
 

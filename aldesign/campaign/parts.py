@@ -18,6 +18,7 @@ from aldesign.models.acquisition import Acquirer, Objective
 from aldesign.protocols import Encoder, Generator, Oracle, Screen, Surrogate
 from aldesign.records import Candidate, OracleCard
 from aldesign.registry import load_oracle
+from aldesign.screens.energy import FORESEER
 
 if TYPE_CHECKING:
     from aldesign.models.features import FeatureSpace
@@ -150,8 +151,9 @@ class Parts:
         from aldesign.models.acquisition import make_acquirer
 
         section = self.spec.acquisition
-        kind = "ucb" if section.kind == "ehvi" else section.kind
-        return make_acquirer(kind, self.goal, kappa=section.kappa, incumbent=incumbent, threshold=section.threshold)
+        return make_acquirer(
+            section.kind, self.goal, kappa=section.kappa, incumbent=incumbent, threshold=section.threshold
+        )
 
     @property
     def climbs(self) -> bool:
@@ -172,24 +174,36 @@ class Parts:
             allowed=self.allowed,
         )
 
+    def within(self, formulas: Sequence[str]) -> np.ndarray:
+        """Return which canonical formulas keep the rules of the campaign's space, bool (n,)."""
+        from aldesign.screens import ScreenContext, make_screen
+
+        rules = next(entry for entry in self.screen_entries if isinstance(entry, dict) and "elements" in entry)
+        screen = make_screen(rules, ScreenContext())
+        return np.array([verdict.passed for verdict in screen.check(list(formulas))], dtype=bool)
+
     def worth(
-        self, formulas: Sequence[str], mean: np.ndarray, std: np.ndarray, paid: np.ndarray, rng: np.random.Generator
+        self,
+        formulas: Sequence[str],
+        belief: tuple[np.ndarray, np.ndarray],
+        incumbent: float,
+        paid: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
         """Return the acquisition's score of each formula, float64 (n,), higher being better.
 
         Args:
             formulas: Canonical formulas.
-            mean: Their expected gaps in eV, (n,).
-            std: The uncertainty of these in eV, (n,).
+            belief: Their expected gaps and the uncertainty of these in eV, (n,) each.
+            incumbent: The best gap so far, in eV.
             paid: What has been measured: gaps in eV and, where a second property counts, that beside it, (m, 1 or 2).
             rng: Of an acquisition that draws.
         """
         if self.second is None:
-            incumbent = paid[int(self.goal.utility(paid[:, 0]).argmax()), 0]
-            return self.acquirer(float(incumbent)).score(mean, std, rng)
+            return self.acquirer(incumbent).score(*belief, rng)
         from aldesign.models.multiobjective import expected_hypervolume_improvement
 
-        return expected_hypervolume_improvement(self.goals, *self.beliefs(formulas, mean, std), paid)
+        return expected_hypervolume_improvement(self.goals, *self.beliefs(formulas, *belief), paid)
 
     @property
     def goals(self) -> tuple[Objective, Objective]:
@@ -230,7 +244,8 @@ class Parts:
                 raise OracleError(
                     f"{formula}: {answer.error or 'no uncertainty is stated'}", "choose another target.also"
                 )
-            self._foreseen[formula] = (answer.value, answer.std)
+            # the last digits of a network's answer depend on who else was asked
+            self._foreseen[formula] = (round(answer.value, 6), round(answer.std, 6))
         found = np.array([self._foreseen[formula] for formula in formulas]).reshape(-1, 2)
         return found[:, 0], found[:, 1]
 
@@ -275,6 +290,14 @@ class Parts:
         found = {"oracle": self.card.identity.digest, "encoder": str(getattr(self.encoder, "digest", ""))}
         if self.generator is not None:
             found["generator"] = str(getattr(self.generator, "digest", ""))
+        found["features"] = self.features.digest
+        if self.second is not None:
+            found["second oracle"] = self.second.card.identity.digest
+        for entry in self.screen_entries:
+            options = {"formation_energy": {}} if entry == "formation_energy" else entry
+            if isinstance(options, dict) and "formation_energy" in options:
+                name = (options["formation_energy"] or {}).get("oracle", FORESEER)
+                found["screening oracle"] = load_oracle(name).card.identity.digest
         return {**found, "templates": self.templates.digest}
 
     def refuse_other_weights(self, recorded: dict[str, str]) -> None:

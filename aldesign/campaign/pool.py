@@ -10,10 +10,12 @@ import numpy as np
 
 from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
+from aldesign.campaign.ranking import FEW
 from aldesign.chemistry.formula import compositions
 from aldesign.chemistry.mutations import mutate
 from aldesign.chemistry.neutrality import Options, valid_mask
 from aldesign.chemistry.onehot import compositions_of, decode_indices, indices
+from aldesign.errors import InputError
 from aldesign.models.latent_search import search as climb
 from aldesign.models.scatter import scatter
 from aldesign.models.surrogate import GaussianProcess
@@ -21,7 +23,6 @@ from aldesign.records import Candidate, Source
 from aldesign.seeds import stream
 
 _STRICT = Options(include_alloys=False)
-_FEW = 5  # elements; what the paper's loop seldom kept to
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def propose(
         for formula in formulas:
             if formula not in seen:
                 origin.setdefault(formula, source)
+    keep = parts.within(list(origin))
+    counts.update(outside_space=int((~keep).sum()))
+    origin = {formula: source for (formula, source), kept in zip(origin.items(), keep.tolist(), strict=True) if kept}
     scored = score(parts, learned, origin, stream(spec.seed, iteration, f"score-{attempt}"))
     pool: list[Scored] = []
     for source, share in shares.items():
@@ -111,27 +115,33 @@ def search(parts: Parts, learned: Learned, iteration: int, attempt: int, counts:
         points = scatter(learned.starts, learned.bounds, section.samples, rng, trust=trust, free=section.free)
     formed = parts.decode(points)
     parsed = compositions(formed)
+    distinct = list(dict.fromkeys(formed))
     counts.update(
         searched=len(points),
         decoded=len(formed),
-        searched_few_elements=int((parsed.n_elements() <= _FEW).sum()),
+        searched_distinct=len(distinct),
+        searched_few_elements=int((parsed.n_elements() <= FEW).sum()),
         searched_valid=int(valid_mask(parsed, _STRICT).sum()),
     )
-    return list(dict.fromkeys(formed))
+    return distinct
 
 
 def generate(parts: Parts, iteration: int, attempt: int, counts: Counter[str]) -> list[str]:
-    """Return formulas drawn from the generator within the campaign's space."""
+    """Return formulas drawn from the generator within the campaign's space; none where it cannot make such ones."""
     spec = parts.spec
     if parts.generator is None or spec.generator is None:
         return []
-    drawn = parts.generator.sample(
-        spec.generator.samples,
-        stream(spec.seed, iteration, f"generator-{attempt}"),
-        min_elements=spec.space.n_elements[0],
-        max_elements=spec.space.n_elements[1],
-        allowed=parts.allowed,
-    )
+    try:
+        drawn = parts.generator.sample(
+            spec.generator.samples,
+            stream(spec.seed, iteration, f"generator-{attempt}"),
+            min_elements=spec.space.n_elements[0],
+            max_elements=spec.space.n_elements[1],
+            allowed=parts.allowed,
+        )
+    except InputError:  # too narrow a space for it; the other sources may know it better
+        counts.update(generator_gave_up=1)
+        return []
     counts.update(sampled=len(drawn), sampled_valid=int(valid_mask(compositions(drawn), _STRICT).sum()))
     return drawn
 
@@ -161,7 +171,7 @@ def score(parts: Parts, learned: Learned, found: Mapping[str, Source], rng: np.r
     formulas = list(found)
     features = parts.describe(formulas)
     mean, std = learned.surrogate.posterior(features)
-    scores = parts.worth(formulas, mean, std, learned.paid, rng)
+    scores = parts.worth(formulas, (mean, std), learned.incumbent, learned.paid, rng)
     return [
         Scored(
             Candidate(formulas[i], found[formulas[i]]),

@@ -19,6 +19,7 @@ from aldesign.seeds import stream
 
 ROUNDS = 5  # pools drawn at most per iteration while the batch is not full
 _ASKED = 4  # times as many are ordered as are wanted, so that some may be passed over
+_FITTED = 2  # times as many are given crystals as are wanted, where the oracle needs one
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
         survivors = [item for item in judged if item.passed]
         rejected.update({item.scored.candidate.formula: item for item in judged if not item.passed})
         if parts.card.needs == "structure":
-            survivors = with_structures(parts, survivors, wanted - len(passed))
+            survivors = with_structures(parts, survivors, _FITTED * wanted - len(passed))
             rejected.update({item.scored.candidate.formula: item for item in survivors if not item.passed})
         passed.update({i.scored.candidate.formula: i for i in survivors if i.passed})
         if len(passed) >= wanted:
@@ -116,6 +117,7 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
         "rejected": dict(by_screen),
         "rejected_again": len(rejected) - len(new),
         "chosen": len(best),
+        "not_learned_from": learned.left_out,
         "chosen_by_source": dict(Counter(item.scored.candidate.source.value for item in best)),
         "hyperparameters": learned.surrogate.hyperparameters(),
     }

@@ -11,6 +11,9 @@ from aldesign.campaign.state import CampaignState, StructureRecord
 from aldesign.models.acquisition import Objective
 from aldesign.records import Source, Trial
 
+FEW = 5
+"""Elements of a formula that counts as simple; the paper's loop seldom kept to so few."""
+
 
 @dataclass(frozen=True)
 class Ranked:

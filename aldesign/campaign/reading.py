@@ -18,7 +18,9 @@ def spec_of(state: CampaignState, directory: Path) -> CampaignSpec:
         raise RunDirectoryError(
             f"{directory} was interrupted before its first event", "remove the directory and begin again"
         )
-    source = Source.of(dict(state.created["spec"]), str(directory / FILE_NAME))
+    # a run of an earlier version goes on as it began: without the sources of proposals that came later
+    recorded = {"mutations": None, **dict(state.created["spec"])}
+    source = Source.of(recorded, str(directory / FILE_NAME))
     return located(validate(source), directory)
 
 

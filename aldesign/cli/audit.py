@@ -22,7 +22,9 @@ def audit(
     known: Known,
     top: Annotated[int | None, typer.Option(min=1, help="So many of the best; default all that were measured.")] = 50,
     every: Annotated[bool, typer.Option("--all", help="All that were measured, instead of the best.")] = False,
-    threshold: Annotated[float | None, typer.Option(help="Gap in eV from which a material counts as a hit.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Gap in eV from which (minimize: up to which) a material is a hit.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the rows here as well.")] = None,
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
@@ -37,8 +39,8 @@ def audit(
 
     state, spec = read_state(directory)
     table = read_table(known, formula_column, value_column)
-    rows = look_again(state, spec, table.rows, None if every else top)
-    records, counts = as_records(rows), summary(rows, threshold)
+    rows = look_again(state, spec, table.rows, None if every else top, threshold)
+    records, counts = as_records(rows), summary(rows)
     if output is not None:
         write_csv(output, list(records[0]), (list(record.values()) for record in records))
     if as_json:

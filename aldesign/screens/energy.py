@@ -14,6 +14,8 @@ from aldesign.registry import load_oracle
 from aldesign.screens.common import FormulaScreen, is_number
 
 PROPERTY = "formation_energy_per_atom"
+FORESEER = "stoichiometry_graph_eform"
+"""The oracle that is asked where none is named."""
 _DIGITS = 6
 
 
@@ -34,13 +36,15 @@ class FormationEnergyScreen(FormulaScreen):
     name: ClassVar[str] = "formation_energy"
     max: float = 0.0
     sigmas: float = 0.0
-    oracle: str = "stoichiometry_graph_eform"
+    oracle: str = FORESEER
 
     def __post_init__(self) -> None:
         if not is_number(self.max):
             raise SpecError(f"max is {self.max!r}", "give a formation energy in eV/atom")
         if not (is_number(self.sigmas) and self.sigmas >= 0):
             raise SpecError(f"sigmas is {self.sigmas!r}", "give a number of 0 or more")
+        if not isinstance(self.oracle, str):
+            raise SpecError(f"oracle is {self.oracle!r}", "give the name of one; see `aldesign list oracles`")
         card = _load(self.oracle).card
         if card.property != PROPERTY or card.needs != "formula" or card.answers != "predict":
             raise SpecError(

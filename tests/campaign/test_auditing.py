@@ -42,13 +42,32 @@ def test_every_find_stands_beside_its_nearest_known_formula(state, make_spec) ->
 
 
 def test_a_hit_is_trusted_where_nothing_speaks_against_it(state, make_spec) -> None:
-    counts = summary(audit(state, make_spec(), KNOWN, None), 6.0)
+    counts = summary(audit(state, make_spec(), KNOWN, None, 6.0))
     assert (counts["materials"], counts["hits"], counts["new"]) == (4, 3, 2)
     assert counts["trusted_hits"] == 2  # KF and F: an element counts as balanced, as SMACT has it
     assert counts["mean_gap_ev"] == pytest.approx((9 + 7 + 6.5) / 3)
     assert counts["mean_std_ev"] == pytest.approx(0.1)
     assert counts["nearest_is_hit"] == 1  # LiF beside itself
-    assert summary([], 6.0)["mean_gap_ev"] is None
+    assert summary([])["mean_gap_ev"] is None
+
+
+def test_what_is_a_hit_follows_from_the_goal(state, make_spec) -> None:
+    def hits(*assignments: str, threshold: float | None = None) -> list[str]:
+        rows = audit(state, make_spec(*assignments), KNOWN, None, threshold)
+        return sorted(row.formula for row in rows if row.hit)
+
+    assert hits() == ["F", "KF", "LiF", "NaBr"]
+    assert hits(threshold=6.8) == ["KF", "LiF"]
+    assert hits("target={minimize: true}", threshold=6.8) == ["F", "NaBr"]
+    assert hits("target={window: [6.0, 7.5]}") == ["F", "KF"]
+    assert hits("target={window: [6.0, 7.5]}", threshold=2.0) == ["F", "KF", "LiF", "NaBr"]
+
+
+def test_an_element_without_a_place_on_the_scale_has_no_neighbour(make_state, make_spec) -> None:
+    state = make_state([[], [measured(1, "RfO2", 3.0, 1, Source.USER), measured(2, "NaBr", 4.1, 1)]])
+    by_name = {row.formula: row for row in audit(state, make_spec(), KNOWN, None)}
+    assert (by_name["RfO2"].nearest, by_name["RfO2"].emd, by_name["RfO2"].nearest_hit) == (None, None, None)
+    assert by_name["NaBr"].nearest == "NaCl"
 
 
 def test_nothing_measured_or_nothing_known_is_refused(make_state, make_spec, state) -> None:

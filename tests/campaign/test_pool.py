@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaign_examples import measured
+from campaign_examples import measured, pending
 from pymatgen.core import Composition
 from smact.screening import smact_validity
 
+from aldesign.campaign.checking import build_all
 from aldesign.campaign.learning import learn
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.pool import change, propose, search, spread
 from aldesign.campaign.proposing import choose
-from aldesign.errors import OracleError, SpecError
+from aldesign.errors import AldesignError, InputError, OracleError, SpecError
 from aldesign.models.acquisition import make_acquirer
 from aldesign.records import Source, TrialState
 
@@ -149,9 +150,7 @@ def test_two_goals_are_weighed_by_what_they_add_to_the_front(state, make_spec) -
     )
     learned = learn(parts, state)
     assert learned.paid.shape == (8, 2)
-    assert learned.paid[:, 0].tolist() == [gap for _, gap in SEEDS]
-    oracle = parts.second
-    assert oracle is not None
+    assert learned.paid[:, 0].tolist() == sorted((gap for _, gap in SEEDS), reverse=True)
     value, std = parts.foresee(["NaCl"])
     assert -2.5 < value[0] < -1.5  # NaCl: -2.1 eV/atom in the Materials Project
     assert std[0] > 0
@@ -159,6 +158,54 @@ def test_two_goals_are_weighed_by_what_they_add_to_the_front(state, make_spec) -
     assert all(item.score >= 0 for item in pool)
     batch = choose(parts, learned, state, 1, 3)
     assert batch.stats["chosen"] == 3
+
+
+def test_candidates_that_wait_count_with_what_is_expected_of_them(make_state, make_spec) -> None:
+    seeds = [measured(i, formula, gap, 0, Source.SEED) for i, (formula, gap) in enumerate(SEEDS)]
+    also = "target={maximize: true, also: {property: formation_energy_per_atom}}"
+    parts = made(make_spec, also, "acquisition.kind=ehvi")
+    learned = learn(parts, make_state([seeds, [pending(8, "SrF2", 1)]]))
+    assert learned.paid.shape == (9, 2)
+    assert learned.paid[-1, 1] == parts.foresee(["SrF2"])[0][0]
+    assert "SrF2" not in learned.best
+
+
+def test_seeds_outside_the_space_teach_but_lead_nowhere(state, make_spec) -> None:
+    parts = made(make_spec, "space.exclude=[halogen]", "space.require=[O, S]")
+    learned = learn(parts, state)
+    assert set(learned.best) == {"MgO", "Al2O3", "ZnS"}
+    assert learned.incumbent == 5.9
+    pool, counts = propose(parts, learned, 1, 0, ())
+    assert pool
+    assert all({"O", "S"} & {str(e) for e in Composition(i.candidate.formula).elements} for i in pool)
+    assert counts["outside_space"] > 0
+
+
+def test_a_space_too_narrow_for_the_generator_is_left_to_the_other_sources(state, make_spec, monkeypatch) -> None:
+    parts = made(make_spec)
+
+    def give_up(*_: object, **__: object) -> list[str]:
+        raise InputError("the generator made no formula")
+
+    monkeypatch.setattr(parts.generator, "sample", give_up)
+    pool, counts = propose(parts, learn(parts, state), 1, 0, ())
+    assert counts["generator_gave_up"] == 1
+    assert {item.candidate.source for item in pool} <= {Source.LATENT, Source.MUTATION}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("surrogate.features=[nope]", "no descriptor is called 'nope'"),
+        ("surrogate.features=[latent, latent]", "each once"),
+        ("space={require: [O], exclude: [O]}", "the other rules allow none of them"),
+        ("space={include: [F]}", "asks for 2 elements, and 1 may occur"),
+        ("space={n_elements: [4, 5], max_atoms: 3}", "need more than 3 atoms"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_it_begins(state, make_spec, assignment, message) -> None:
+    with pytest.raises(AldesignError, match=message):
+        build_all(Parts(make_spec(assignment)), list(state.trials.values()))
 
 
 def test_a_second_goal_needs_an_oracle_of_formation_energies(make_spec) -> None:

@@ -83,7 +83,8 @@ def test_environment_variables_fill_in(written, monkeypatch) -> None:
         ("space:", "acquisition: {kind: probability}\nspace:", r"either acquisition\.threshold in eV or a window"),
         ("space:", "acquisition: {kind: guess}\nspace:", r"c\.yaml:3: acquisition\.kind: .*'ucb'"),
         ("space:", "surrogate: {features: []}\nspace:", r"c\.yaml:3: surrogate\.features"),
-        ("space:", "mutations: {fraction: 0.8}\nspace:", r"must leave something to the latent search"),
+        ("space:", "acquisition: {threshold: 3}\nspace:", r"threshold is for kind probability, not ucb"),
+        ("space:", "mutations: {fraction: 0.8}\nspace:", r"must leave 5% to the latent search"),
     ],
 )
 def test_faults_name_line_and_remedy(written, old: str, new: str, message: str) -> None:

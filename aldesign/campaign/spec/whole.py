@@ -29,6 +29,10 @@ from aldesign.campaign.spec.sections import (
 ScreenEntry = str | dict[str, Any]
 
 
+MOST = 0.95
+"""Share of the pool that generator and mutations may fill together."""
+
+
 class CampaignSpec(Section):
     """A whole campaign. `base` is the folder that relative paths were resolved against."""
 
@@ -62,8 +66,12 @@ class CampaignSpec(Section):
             raise ValueError("ehvi weighs a largest or smallest gap against a second property, not a window")
         if kind == "probability" and (self.acquisition.threshold is None) == (window is None):
             raise ValueError("acquisition.kind probability needs either acquisition.threshold in eV or a window")
-        if sum(part.fraction for part in (self.generator, self.mutations) if part is not None) >= 1:
-            raise ValueError("generator.fraction and mutations.fraction must leave something to the latent search")
+        if kind != "probability" and self.acquisition.threshold is not None:
+            raise ValueError(f"acquisition.threshold is for kind probability, not {kind}")
+        if sum(part.fraction for part in (self.generator, self.mutations) if part is not None) > MOST:
+            raise ValueError(
+                f"generator.fraction and mutations.fraction must leave {1 - MOST:.0%} to the latent search"
+            )
         try:
             json.dumps([self.oracle.options, self.screens], allow_nan=False)
         except (TypeError, ValueError) as error:
