@@ -150,3 +150,17 @@ def test_thompson_draws_follow_the_belief_and_the_generator():
     assert np.array_equal(draws, acquirer.score(mean, std, np.random.default_rng(0)))
     assert abs(draws.mean() - 2.0) < 0.02
     assert abs(draws.std() - 0.5) < 0.02
+
+
+def test_the_bound_is_bold_until_something_is_good_enough():
+    mean, std = np.array([5.0, 2.0]), np.array([0.1, 1.0])
+
+    def best(**options):
+        return int(np.argmax(make_acquirer("ucb", Objective(), kappa=1.0, **options).score(mean, std)))
+
+    assert best() == best(incumbent=2.9) == best(threshold=6.0) == best(incumbent=6.1, threshold=6.0) == 0
+    assert best(incumbent=2.9, threshold=6.0) == 1
+    least = make_acquirer("ucb", Objective("minimize"), incumbent=0.5, threshold=0.2)
+    assert least == UpperConfidenceBound(Objective("minimize"), 8.0)
+    assert make_acquirer("ucb", Objective(), kappa=20.0, incumbent=1.0, threshold=6.0).kappa == 20.0
+    assert make_acquirer("ucb", WINDOW, kappa=1.0, incumbent=0.1, threshold=0.0).kappa == 1.0
