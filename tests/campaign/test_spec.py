@@ -83,7 +83,7 @@ def test_environment_variables_fill_in(written, monkeypatch) -> None:
         ("space:", "acquisition: {kind: probability}\nspace:", r"either acquisition\.threshold in eV or a window"),
         ("space:", "acquisition: {kind: guess}\nspace:", r"c\.yaml:3: acquisition\.kind: .*'ucb'"),
         ("space:", "surrogate: {features: []}\nspace:", r"c\.yaml:3: surrogate\.features"),
-        ("space:", "acquisition: {threshold: 3}\nspace:", r"threshold is for kind probability, not ucb"),
+        ("space:", "acquisition: {kind: ei, threshold: 3}\nspace:", r"threshold is for ucb or probability"),
         ("space:", "mutations: {fraction: 0.8}\nspace:", r"must leave 5% to the latent search"),
     ],
 )

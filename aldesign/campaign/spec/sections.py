@@ -105,16 +105,16 @@ class SurrogateSpec(Section):
 class AcquisitionSpec(Section):
     """What an answer is worth before it is known, and how the latent space is searched for it.
 
-    ``ucb`` is the mean plus `kappa` standard deviations, ``ei`` the expected improvement, ``thompson`` a draw from
-    the posterior, ``probability`` the chance of a gap beyond `threshold` (eV) or inside the window, and ``ehvi`` the
-    expected gain in hypervolume of gap and second property.
+    ``ucb`` is the mean plus `kappa` standard deviations (eight or more as long as no gap beyond `threshold`, in eV, is
+    known), ``ei`` the expected improvement, ``thompson`` a draw from the posterior, ``probability`` the chance of a gap
+    beyond `threshold` or inside the window, and ``ehvi`` the expected gain in hypervolume of gap and second property.
 
     The latent search starts from the `starts` best materials, stays within `trust` times the latent range of each
     and moves a share `free` of the coordinates. Of `samples` points the `proposals` that promise most are kept per
     round of an iteration, and `trust` grows from round to round while the batch is not full. A point is read as the
     decoder's likeliest formula with balanced charges, if that is no more than `slack` nats less likely than its
-    likeliest of all. No more than `per_system` formulas of the same elements
-    are paid for in one batch, unless it would not be full.
+    likeliest of all. No more than `per_system` formulas of the same elements are paid for in one batch, unless it
+    would not be full.
     """
 
     kind: Literal["ucb", "ei", "thompson", "probability", "ehvi"] = "ucb"

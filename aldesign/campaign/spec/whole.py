@@ -66,8 +66,8 @@ class CampaignSpec(Section):
             raise ValueError("ehvi weighs a largest or smallest gap against a second property, not a window")
         if kind == "probability" and (self.acquisition.threshold is None) == (window is None):
             raise ValueError("acquisition.kind probability needs either acquisition.threshold in eV or a window")
-        if kind != "probability" and self.acquisition.threshold is not None:
-            raise ValueError(f"acquisition.threshold is for kind probability, not {kind}")
+        if self.acquisition.threshold is not None and (kind not in ("probability", "ucb") or window is not None):
+            raise ValueError(f"acquisition.threshold is for ucb or probability, and for no window; kind is {kind}")
         if sum(part.fraction for part in (self.generator, self.mutations) if part is not None) > MOST:
             raise ValueError(
                 f"generator.fraction and mutations.fraction must leave {1 - MOST:.0%} to the latent search"
