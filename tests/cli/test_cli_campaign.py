@@ -137,7 +137,8 @@ def test_a_second_writer_is_refused(finished: Path, capsys: pytest.CaptureFixtur
 
 def test_ctrl_c_is_resumable(tmp_path: Path) -> None:
     directory = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "aldesign", "run", TINY, "--out", str(directory), "--quiet"]
+    longer = ["--set", "stop.iterations=40"]
+    command = [sys.executable, "-m", "aldesign", "run", TINY, "--out", str(directory), "--quiet", *longer]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     ) as process:
