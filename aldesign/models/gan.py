@@ -1,54 +1,63 @@
-"""A generator of new formulas: a Wasserstein GAN on one-hot matrices."""
+"""A generator of new formulas: a Wasserstein GAN that draws elements and then their counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
-from aldesign.chemistry.elements import ALPHABET, NUMBER
-from aldesign.chemistry.formula import Compositions, compositions
-from aldesign.chemistry.neutrality import Options, valid_mask
-from aldesign.chemistry.onehot import MAX_COUNT, N_ROWS, decode_indices, indices
+from aldesign.chemistry.elements import ALPHABET
+from aldesign.chemistry.formula import compositions
+from aldesign.chemistry.neutrality import valid_mask
+from aldesign.chemistry.onehot import N_ROWS, compositions_of, decode_indices, indices
 from aldesign.errors import CheckpointError, InputError
 from aldesign.learning.checkpoint import digest, load_into, load_weights, save_weights
 from aldesign.learning.training import TrainingPlan
-from aldesign.models.wasserstein import Critic, Game, draw, fit_wasserstein
+from aldesign.models.gan_networks import LEAST, MOST, MatrixGenerator, SequentialGenerator
+from aldesign.models.gan_sampling import Drawer, MatrixSampler, SequentialSampler, Wishes, names
+from aldesign.models.wasserstein import Critic, Game, fit_wasserstein
 
 SHIPPED = Path(__file__).parent / "weights" / "gan"
-PLAN = TrainingPlan(epochs=45, batch_size=256, learning_rate=5e-4, patience=None, schedule="one_cycle", warm_up=0.02)
-FILTER = "two to six elements, charge-neutral and electronegativity-balanced without the rule for alloys (SMACT icsd24)"
-CHUNK = 2048  # rows drawn at once
-_MOST_ELEMENTS = 6
-_RULES = Options(include_alloys=False)
-_NUMBERS = np.array([NUMBER[symbol] for symbol in ALPHABET], dtype=np.int16)
-_PATIENCE = 200  # chunks without one acceptable formula, after which a restriction is called hopeless
+PLAN = TrainingPlan(
+    epochs=12, batch_size=512, learning_rate=2e-3, weight_decay=0.01, patience=None, warm_up=0.05, gradient_clip=5.0
+)
+PLAIN = Game(lead_in=0.0, critic_steps=2, verdict=1.0, reward=0.0, likeness=0.0, momentum=0.0)
+"""The game without help: MATGAN's, a critic alone, with a gradient penalty in place of clipped weights."""
+FILTER = "two to six elements, SMACT-valid (icsd24, alloys of metals included)"
+CHUNK = 65536  # rows drawn at once
+_DRAWN: dict[str, Any] = {"temperature": 1.0, "emphasis": ()}  # what training does not depend on
+_PATIENCE = 20  # chunks without one acceptable formula, after which a restriction is called hopeless
 
 
 @dataclass(frozen=True)
 class GanConfig:
-    """Shape of the networks.
+    """Shape of the networks, and how they are drawn from.
 
     Attributes:
-        noise_size: Dimensions of the generator's normal noise.
-        width: Width of its dense layers.
+        noise_size: Dimensions of the normal noise of ``matgan``; ``sequential`` has the noise of its draws alone.
+        width: Width of the generator's dense layers.
         critic_width: Width of the critic's.
-        temperature: The generator's choices are drawn from its probabilities to the power of one over this.
-        architecture: The same in words, for the card.
+        temperature: Elements and counts are drawn from their probabilities to the power of one over this; above one,
+            repeats and known formulas are fewer.
+        emphasis: Factors of the shares of formulas of 2, 3, 4, 5 and 6 elements among the training formulas, for
+            drawing. There are few binaries, so that draws of these in full proportion repeat each other.
+        dropout: Share of the hidden units left out in training.
+        architecture: ``sequential`` draws elements one after another and then their counts; ``matgan`` maps noise to
+            the whole matrix (Dan et al., npj Comput. Mater. 6, 84, 2020).
 
     """
 
     noise_size: int = 128
     width: int = 256
     critic_width: int = 256
-    temperature: float = 0.98
-    architecture: str = "noise 128 - dense - 2 residual dense - 103x21 classes; critic dense with group spread"
+    temperature: float = 1.25
+    emphasis: tuple[float, ...] = (0.2, 0.85, 1.5, 1.8, 1.8)
+    dropout: float = 0.2
+    architecture: Literal["sequential", "matgan"] = "sequential"
 
 
 @dataclass(frozen=True)
@@ -60,11 +69,20 @@ class GanHistory:
     seconds: float
 
 
-class FormulaGAN:
-    """A source of new, mostly charge-neutral formulas.
+class Wanted(TypedDict, total=False):
+    """What formulas must be; each word as in `FormulaGAN.sample`, with its default."""
 
-    It follows MATGAN (Dan et al., npj Comput. Mater. 6, 84, 2020), a Wasserstein GAN on matrices of elements by counts,
-    with a class for the absent element, draws from probabilities, and a reward for neutral draws.
+    min_elements: int
+    max_elements: int | None
+    allowed: Collection[str] | None
+    required: Collection[str]
+    alloys: bool
+    plausible: bool
+    distinct: bool
+
+
+class FormulaGAN:
+    """A source of new formulas, charge-neutral compounds and alloys.
 
     Args:
         config: Shape of the networks.
@@ -75,7 +93,7 @@ class FormulaGAN:
         self.config = config or GanConfig()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.network = _Generator(self.config).double().eval()
+            self.network = _network(self.config).eval()
         self.card: dict[str, Any] = {}
         self.digest = ""
 
@@ -84,48 +102,95 @@ class FormulaGAN:
         n: int,
         rng: np.random.Generator,
         *,
-        min_elements: int = 2,
+        min_elements: int = LEAST,
         max_elements: int | None = None,
         allowed: Collection[str] | None = None,
+        required: Collection[str] = (),
+        alloys: bool = True,
+        plausible: bool = True,
+        distinct: bool = False,
     ) -> list[str]:
-        """Return n canonical formulas, repeats possible; equal states of `rng` give equal formulas.
-
-        Draws that are no formula, or against a restriction, are drawn again.
+        """Return n canonical formulas; equal states of `rng` give equal formulas.
 
         Args:
             n: How many.
             rng: Source of randomness.
-            min_elements: Fewest elements in a formula; 2 leaves out the elements themselves.
+            min_elements: Fewest elements in a formula.
             max_elements: Most elements in a formula; None for no limit.
             allowed: The only elements that may occur; None for all.
+            required: Elements that every formula must hold.
+            alloys: Whether formulas of metals alone are drawn.
+            plausible: Keep only what passes SMACT's test: the counts of a set of elements are drawn again a few
+                times, then the set is given up. False gives the raw draws.
+            distinct: Leave out what was drawn before in this call; else repeats are possible.
 
         Raises:
-            InputError: An allowed element is unknown, or the restrictions leave next to nothing.
+            InputError: An element is unknown, or the restrictions leave next to nothing.
 
         """
-        forbidden = _forbidden(allowed)
-        found: list[str] = []
-        barren = 0
-        while len(found) < n:
-            table = self.sample_table(min(CHUNK, max(64, int(1.2 * (n - len(found))))), rng)
-            size = (table > 0).sum(axis=1)
-            good = (size >= min_elements) & (size <= (max_elements or N_ROWS)) & ~(table[:, forbidden] > 0).any(axis=1)
-            found += [formula for formula in decode_indices(table[good]) if formula is not None]
-            barren = 0 if good.any() else barren + 1
-            if barren == _PATIENCE:
-                raise InputError(
-                    f"the generator made no formula of {min_elements} to {max_elements or 'any number of'} elements "
-                    f"among {sorted(allowed) if allowed is not None else 'all'} in {_PATIENCE} batches",
-                    "allow more elements",
-                )
-        return found[:n]
+        table = self.sample_table(
+            n,
+            rng,
+            min_elements=min_elements,
+            max_elements=max_elements,
+            allowed=allowed,
+            required=required,
+            alloys=alloys,
+            plausible=plausible,
+            distinct=distinct,
+        )
+        return [formula for formula in decode_indices(table) if formula is not None]
 
-    def sample_table(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Return n raw draws, int8 (n, 103): counts in Pettifor order, not reduced, possibly all zero."""
-        noise = torch.from_numpy(rng.standard_normal((n, self.config.noise_size)))
-        with torch.no_grad():
-            logits = self.network(noise) / self.config.temperature
-            return draw(logits.float(), torch.from_numpy(rng.random((n, N_ROWS), dtype=np.float32)))
+    def sample_table(self, n: int, rng: np.random.Generator, **wanted: Unpack[Wanted]) -> np.ndarray:
+        """Return what `sample` returns as reduced counts in Pettifor order, int8 (n, 103)."""
+        parts = [np.zeros((0, N_ROWS), dtype=np.int8)]
+        missing = n
+        for part in self.stream_tables(rng, min(CHUNK, max(64, int(1.1 * n))), **wanted) if n else ():
+            parts.append(part[:missing])
+            missing -= len(parts[-1])
+            if not missing:
+                break
+        return np.concatenate(parts)
+
+    def stream_tables(
+        self, rng: np.random.Generator, chunk: int = CHUNK, **wanted: Unpack[Wanted]
+    ) -> Iterator[np.ndarray]:
+        """Yield tables as those of `sample_table` without end: what is acceptable of `chunk` draws each.
+
+        Memory is flat, but for eight bytes a formula where they are to be `distinct`.
+
+        Raises:
+            InputError: As `sample`.
+
+        """
+        allowed, required = wanted.get("allowed"), wanted.get("required", ())
+        sizes = wanted.get("min_elements", LEAST), wanted.get("max_elements") or MOST
+        plausible, alloys = wanted.get("plausible", True), wanted.get("alloys", True)
+        drawer = self._drawer(Wishes(sizes, _forbidden(allowed), _places(required), plausible, alloys))
+        before = np.zeros(0, dtype=np.int64)
+        barren = 0
+        while barren < _PATIENCE:
+            table = drawer.draw(chunk, rng)
+            if wanted.get("distinct", False):
+                drawn = names(table)
+                _, first = np.unique(drawn, return_index=True)
+                fresh = np.sort(first[~np.isin(drawn[first], before)])
+                table, before = table[fresh], np.concatenate([before, drawn[fresh]])
+            barren = 0 if len(table) else barren + 1
+            yield table
+        limits = f"{sizes[0]} to {sizes[1]} elements"
+        among = f"among {', '.join(sorted(allowed))}" if allowed is not None else "among all"
+        holding = f" with {', '.join(sorted(required))}" if required else ""
+        new = " new" if len(before) else ""
+        raise InputError(
+            f"the generator made no{new} formula of {limits} {among}{holding} in {_PATIENCE} batches",
+            "allow more elements, require fewer, or ask for fewer formulas",
+        )
+
+    def _drawer(self, wishes: Wishes) -> Drawer:
+        if isinstance(self.network, MatrixGenerator):
+            return MatrixSampler(self.network, wishes, self.config.temperature)
+        return SequentialSampler(self.network, wishes, self.config.temperature, self.config.emphasis)
 
     def fit(
         self,
@@ -137,7 +202,7 @@ class FormulaGAN:
         plan: TrainingPlan = PLAN,
         game: Game | None = None,
     ) -> GanHistory:
-        """Learn to make formulas like those of `formulas` that pass `trainable`.
+        """Learn to make formulas like those of `formulas` that pass `trainable` (``matgan``: like all of them).
 
         A run interrupted after a write to `checkpoint` goes on from there to the same weights.
 
@@ -147,35 +212,36 @@ class FormulaGAN:
 
         """
         table = indices(compositions(formulas))
-        table = table[trainable(table)]
+        matgan = self.config.architecture == "matgan"
+        if not matgan:
+            table = table[trainable(table)]
         if len(table) < 16:
             raise InputError(
-                f"{len(table)} of {len(formulas)} formulas are charge-neutral compounds", "give more of them"
+                f"{len(table)} of {len(formulas)} formulas are charge-neutral compounds or alloys", "give more of them"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network, critic = _Generator(self.config), Critic(self.config.critic_width)
+            network, critic = _network(self.config), Critic(self.config.critic_width)
         network.start_from(table)
         self.network = network
         epochs, seconds = fit_wasserstein(
             network,
             critic,
             table,
-            self.config.noise_size,
             plan,
-            game or Game(),
+            game or (PLAIN if matgan else Game()),
             trainable,
             seed=seed,
             checkpoint=checkpoint,
-            fingerprint=f"{asdict(self.config)} {len(table)} {table.sum(axis=0).tolist()}",
+            fingerprint=f"{asdict(replace(self.config, **_DRAWN))} {len(table)} {table.sum(axis=0).tolist()}",
             progress=progress,
         )
-        network.double().eval()
+        network.eval()
         return GanHistory(len(table), epochs, seconds)
 
     def save(self, directory: Path, card: Mapping[str, Any] | None = None) -> None:
         """Write the generator's weights, in 16 bits, and the card."""
-        full = {"class": type(self).__name__, "version": 1, "config": asdict(self.config), **(card or self.card)}
+        full = {"class": type(self).__name__, "version": 1, **(card or self.card), "config": asdict(self.config)}
         save_weights(directory, self.network.state_dict(), full, half=True)
 
     @classmethod
@@ -200,49 +266,30 @@ class FormulaGAN:
 def trainable(table: np.ndarray) -> np.ndarray:
     """Return which rows of counts, int8 (n, 103), the generator learns from, bool (n,): see `FILTER`."""
     size = (table > 0).sum(axis=1)
-    mask = (size >= 2) & (size <= _MOST_ELEMENTS)
-    chosen = table[mask]
-    row, element = np.nonzero(chosen)
-    place = np.arange(len(row)) - np.searchsorted(row, row)  # 0, 1, … within each row
-    numbers = np.zeros((len(chosen), _MOST_ELEMENTS), dtype=np.int16)
-    amounts = np.zeros((len(chosen), _MOST_ELEMENTS))
-    numbers[row, place] = _NUMBERS[element]
-    amounts[row, place] = chosen[row, element]
-    mask[mask] = valid_mask(Compositions(numbers, amounts), _RULES)
-    return np.asarray(mask)
+    mask = np.asarray((size >= LEAST) & (size <= MOST))
+    mask[mask] = valid_mask(compositions_of(table[mask]))
+    return mask
+
+
+def _network(config: GanConfig) -> SequentialGenerator | MatrixGenerator:
+    if config.architecture == "matgan":
+        return MatrixGenerator(config.noise_size, config.width)
+    if config.architecture == "sequential":
+        return SequentialGenerator(config.width, config.dropout)
+    raise InputError(f"no architecture is called {config.architecture!r}", "allowed: sequential, matgan")
+
+
+def _places(symbols: Collection[str]) -> list[int]:
+    """Return the rows of the one-hot matrix of these elements, rising."""
+    if unknown := sorted(set(symbols) - set(ALPHABET)):
+        raise InputError(f"{', '.join(map(repr, unknown))} cannot be generated", "allowed: the elements H to Lr")
+    return sorted(ALPHABET.index(symbol) for symbol in set(symbols))
 
 
 def _forbidden(allowed: Collection[str] | None) -> np.ndarray:
     """Return the rows of the one-hot matrix that must be empty, bool (103,)."""
-    if allowed is None:
-        return np.zeros(N_ROWS, dtype=bool)
-    if unknown := sorted(set(allowed) - set(ALPHABET)):
-        raise InputError(f"{', '.join(map(repr, unknown))} cannot be generated", "allowed: the elements H to Lr")
-    return np.array([symbol not in allowed for symbol in ALPHABET], dtype=bool)
-
-
-class _Generator(nn.Module):
-    """Dense layers from noise to the logits of 21 classes for each of 103 elements."""
-
-    def __init__(self, config: GanConfig) -> None:
-        super().__init__()
-        self.first = nn.Linear(config.noise_size, config.width)
-        self.second = nn.Linear(config.width, config.width)
-        self.third = nn.Linear(config.width, config.width)
-        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(3))
-        self.classes = nn.Linear(config.width, N_ROWS * (MAX_COUNT + 1))
-        self.prior = nn.Parameter(torch.zeros(N_ROWS, MAX_COUNT + 1))
-
-    def start_from(self, table: np.ndarray) -> None:
-        """Begin with every element's frequencies of counts in `table`, int8 (n, 103)."""
-        seen = np.stack([(table == count).mean(axis=0) for count in range(MAX_COUNT + 1)], axis=1)
-        with torch.no_grad():
-            self.prior.copy_(torch.from_numpy(np.log(seen + 2e-5)).float())
-
-    def forward(self, noise: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, 103, 21) of noise (n, noise_size)."""
-        x = functional.silu(self.norms[0](self.first(noise)))
-        x = x + functional.silu(self.norms[1](self.second(x)))
-        x = x + functional.silu(self.norms[2](self.third(x)))
-        logits: torch.Tensor = self.classes(x).view(-1, N_ROWS, MAX_COUNT + 1) + self.prior
-        return logits
+    closed = np.zeros(N_ROWS, dtype=bool)
+    if allowed is not None:
+        closed[:] = True
+        closed[_places(allowed)] = False
+    return closed

@@ -1,4 +1,4 @@
-"""Train a generator of one-hot matrices against a critic; resumable to the same result after a kill."""
+"""Train a generator of one-hot matrices, alone and against a critic; resumable to the same result after a kill."""
 
 from __future__ import annotations
 
@@ -28,7 +28,18 @@ from aldesign.learning.training import (
 from aldesign.seeds import stream, torch_seed
 
 _GROUP = 8  # samples whose spread the critic sees together
-_BETAS = (0.0, 0.9)  # no momentum, as usual for a game of two
+
+
+class Maker(nn.Module):
+    """What a generator must be to be trained here."""
+
+    def make(self, n: int, temperature: float) -> torch.Tensor:
+        """Return one-hot matrices (n, 103, 21), drawn with torch's generator, that gradients flow through."""
+        raise NotImplementedError
+
+    def surprise(self, table: np.ndarray) -> torch.Tensor:
+        """Return how ill the generator fits training formulas, int8 (n, 103), a scalar to descend."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -36,27 +47,33 @@ class Game:
     """Weights of the game between generator and critic.
 
     Attributes:
+        lead_in: Share of the training in which the generator learns from the formulas alone, before the game.
         critic_steps: Steps of the critic for one of the generator.
         critic_rate: Learning rate of the critic relative to that of the generator.
         slope: Gradient of the critic above which it is punished; the scale of its verdicts.
         penalty: Weight of the gradient penalty.
         lazy: The penalty is computed in every so many steps of the critic, with as much more weight.
+        verdict: Weight of the critic's verdict in the generator's loss.
         reward: Weight of the objective, as the critic foresees it, in the generator's loss.
-        likeness: Weight of the loss that keeps the shares of the elements and counts those of the training formulas;
-            without it the reward is earned with the few elements of many oxidation states.
+        likeness: Weight of the generator's surprise at the training formulas: their negative log-likelihood where it
+            draws in sequence; where it draws a whole matrix, the difference in the shares of elements and counts.
         temperature: Of the Gumbel-softmax, whose gradient stands for that of the hard choice.
+        momentum: Of the generator's optimiser; that of the critic has none, as usual for a game of two.
         averaging: Share of the newest weights in the running average that is kept.
 
     """
 
-    critic_steps: int = 2
+    lead_in: float = 0.8
+    critic_steps: int = 4
     critic_rate: float = 2.0
     slope: float = 5.0
     penalty: float = 1.0
     lazy: int = 4
-    reward: float = 3.0
-    likeness: float = 3.0
+    verdict: float = 0.2
+    reward: float = 0.5
+    likeness: float = 1.0
     temperature: float = 0.7
+    momentum: float = 0.9
     averaging: float = 0.01
 
 
@@ -102,10 +119,9 @@ def embed(table: np.ndarray, embedding: torch.Tensor) -> torch.Tensor:
 
 
 def fit_wasserstein(
-    generator: nn.Module,
+    generator: Maker,
     critic: Critic,
     table: np.ndarray,
-    noise_size: int,
     plan: TrainingPlan,
     game: Game,
     objective: Callable[[np.ndarray], np.ndarray],
@@ -115,18 +131,19 @@ def fit_wasserstein(
     fingerprint: str,
     progress: Callable[[str], None] | None,
 ) -> tuple[int, float]:
-    """Train `generator` (noise to logits) in place, and leave it with its averaged weights.
+    """Train `generator` in place, and leave it with its averaged weights.
 
-    A Wasserstein game with a one-sided gradient penalty (Gulrajani et al., NeurIPS 2017; Petzka et al., ICLR 2018) on
-    hard one-hot matrices drawn with Gumbel noise, their gradient being that of the softmax (Jang et al., ICLR 2017).
+    First it learns from the formulas alone, as sequence generators do before they meet their critic (Yu et al., AAAI
+    2017), then against the critic too. The game is a Wasserstein one with a one-sided gradient penalty (Gulrajani et
+    al., NeurIPS 2017; Petzka et al., ICLR 2018) on hard one-hot matrices drawn with Gumbel noise, their gradient being
+    that of the softmax (Jang et al., ICLR 2017).
     The critic also learns which of the formulas made meet the `objective`, and the generator is rewarded for these
     (as in ORGAN, Guimaraes et al., arXiv:1705.10843).
 
     Args:
-        generator: Maps noise (n, noise_size) to logits (n, 103, 21).
+        generator: Learns to make formulas.
         critic: Its opponent.
         table: Counts of the training formulas, int8 (n, 103).
-        noise_size: Dimensions of the normal noise.
         plan: An epoch shows the critic every formula once.
         game: Balance of the two.
         objective: Takes counts, int8 (n, 103); returns which rows are to be rewarded, bool (n,).
@@ -146,7 +163,7 @@ def fit_wasserstein(
     plan = replace(plan, batch_size=min(plan.batch_size, len(table)) // _GROUP * _GROUP)
     if plan.batch_size == 0:
         raise AldesignError(f"{len(table)} formulas are too few to train a generator", f"give {_GROUP} or more")
-    run = _Run(generator, critic, table, noise_size, plan, game, objective, seed, checkpoint, fingerprint)
+    run = _Run(generator, critic, table, plan, game, objective, seed, checkpoint, fingerprint)
     with torch.random.fork_rng(devices=[]):
         run.resume()
         while not run.over:
@@ -157,22 +174,14 @@ def fit_wasserstein(
     return run.epochs, run.seconds
 
 
-def draw(logits: torch.Tensor, uniform: torch.Tensor) -> np.ndarray:
-    """Return counts, int8 (n, 103), drawn from the classes' `logits` (n, 103, 21) by uniform numbers (n, 103)."""
-    shares = logits.softmax(dim=2).cumsum(dim=2)
-    drawn = (uniform[:, :, None] >= shares).sum(dim=2).clamp_max(MAX_COUNT)
-    return np.asarray(drawn.to(torch.int8).numpy())
-
-
 class _Run:
     """The moving state of the game, and its way to and from the disk."""
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: Maker,
         critic: Critic,
         table: np.ndarray,
-        noise_size: int,
         plan: TrainingPlan,
         game: Game,
         objective: Callable[[np.ndarray], np.ndarray],
@@ -180,17 +189,17 @@ class _Run:
         checkpoint: Path | None,
         fingerprint: str,
     ) -> None:
-        self.generator, self.critic, self.table, self.noise_size = generator, critic, table, noise_size
+        self.generator, self.critic, self.table = generator, critic, table
         self.plan, self.game, self.objective, self.seed = plan, game, objective, seed
         self.path = checkpoint / STATE if checkpoint else None
         fixed = {k: v for k, v in asdict(plan).items() if k != "checkpoint_seconds"}
         self.identity = json.dumps([fixed, asdict(game), seed, fingerprint], sort_keys=True)
-        seen = np.stack([(table == count).mean(axis=0) for count in range(MAX_COUNT + 1)], axis=1)
-        self.frequencies = torch.from_numpy(seen).float()
         self.average = {k: v.detach().clone() for k, v in generator.state_dict().items()}
-        self.makes = torch.optim.Adam(generator.parameters(), lr=plan.learning_rate, betas=_BETAS)
-        self.judges = torch.optim.Adam(critic.parameters(), lr=plan.learning_rate, betas=_BETAS)
-        self.epochs, self.steps, self.distance, self.met = 0, 0, 0.0, 0.0
+        decay = plan.weight_decay
+        self.makes = torch.optim.AdamW(generator.parameters(), lr=1.0, betas=(game.momentum, 0.95), weight_decay=decay)
+        self.judges = torch.optim.Adam(critic.parameters(), lr=1.0, betas=(0.0, 0.9))
+        self.epochs, self.steps = 0, 0
+        self.sums = {"rounds": 0.0, "distance": 0.0, "objective": 0.0, "surprise": 0.0, "lessons": 0.0}
         self.over = False
         self.before, self.started, self.written = 0.0, time.monotonic(), time.monotonic()
         self.random: torch.Tensor | None = None
@@ -210,36 +219,44 @@ class _Run:
             torch.set_rng_state(self.random)
             self.random = None
         while self.steps < total and not self.over:
-            self._set_rates((self.epochs + self.steps / total) / self.plan.epochs)
+            playing = self._set_rates((self.epochs + self.steps / total) / self.plan.epochs) >= self.game.lead_in
             rows = self.table[order[self.steps * size : (self.steps + 1) * size]]
-            self._judge(rows)
+            if playing:
+                self._judge(rows)
             self.steps += 1
-            if self.steps % self.game.critic_steps == 0:
-                self._make()
+            against = playing and self.steps % self.game.critic_steps == 0
+            if against or self.game.likeness:
+                self._learn(rows, against)
             if self.path and time.monotonic() - self.written > self.plan.checkpoint_seconds:
                 self.write()
             self.over = bool(self.plan.max_minutes) and self.seconds > 60 * (self.plan.max_minutes or 0)
-        distance, met = self.distance / max(self.steps, 1), self.met / max(self.steps, 1)
-        line = f"distance {distance:.4g}  objective {met:.4f}  {self.seconds - since:.1f} s"
-        self.epochs, self.steps, self.distance, self.met = self.epochs + 1, 0, 0.0, 0.0
+        line = f"{self._means()}  {self.seconds - since:.1f} s"
+        self.epochs, self.steps = self.epochs + 1, 0
+        self.sums = dict.fromkeys(self.sums, 0.0)
         self.over = self.over or self.epochs >= self.plan.epochs
         return f"epoch {self.epochs}/{self.plan.epochs}  {line}"
 
-    def _set_rates(self, done: float) -> None:
+    def _means(self) -> str:
+        words = [f"surprise {self.sums['surprise'] / max(self.sums['lessons'], 1):.4f}"]
+        if rounds := self.sums["rounds"]:
+            words += [f"{name} {self.sums[name] / rounds:.4f}" for name in ("distance", "objective")]
+        return "  ".join(words)
+
+    def _set_rates(self, done: float) -> float:
+        """Return the share of the training that is done, having set the learning rates to it."""
         if self.plan.max_minutes:
             done = max(done, self.seconds / (60 * self.plan.max_minutes))
-        rate = learning_rate(self.plan, min(done, 1.0))
+        done = min(done, 1.0)
+        rate = learning_rate(self.plan, done)
         for group in self.makes.param_groups:
             group["lr"] = rate
         for group in self.judges.param_groups:
             group["lr"] = rate * self.game.critic_rate
-
-    def _noise(self) -> torch.Tensor:
-        return torch.randn(self.plan.batch_size, self.noise_size)
+        return done
 
     def _judge(self, real: np.ndarray) -> None:
         with torch.no_grad():
-            made = draw(self.generator(self._noise()), torch.rand(len(real), N_ROWS))
+            made = np.asarray(self._made(len(real)).argmax(dim=2).to(torch.int8).numpy())
         good = torch.from_numpy(self.objective(made)).float()
         embedding = self.critic.embedding()
         x_made, x_real = embed(made, embedding), embed(real, embedding)
@@ -249,8 +266,9 @@ class _Run:
         distance = -float(loss.detach())
         if not math.isfinite(distance):
             raise AldesignError(f"the critic's loss became {distance} in epoch {self.epochs + 1}")
-        self.distance += distance
-        self.met += float(good.mean())
+        self.sums["rounds"] += 1
+        self.sums["distance"] += distance
+        self.sums["objective"] += float(good.mean())
         loss = loss + 1e-3 * on_real.square().mean()  # keeps verdicts from drifting away together
         labels = torch.cat([good, torch.ones(len(real))])
         loss = loss + 2 * functional.binary_cross_entropy_with_logits(foreseen, labels)
@@ -271,18 +289,30 @@ class _Run:
         squared = ((slope @ (embedding.T @ embedding)) * slope).sum(dim=1)
         return functional.relu((squared + 1e-12).sqrt() - self.game.slope).square().mean()
 
-    def _make(self) -> None:
-        logits: torch.Tensor = self.generator(self._noise())
-        uniform = torch.rand_like(logits).clamp(1e-9, 1 - 1e-6)
-        soft = ((logits - (-uniform.log()).log()) / self.game.temperature).softmax(dim=2)
-        hard = functional.one_hot(soft.argmax(dim=2), MAX_COUNT + 1).to(soft.dtype)
-        matrices = hard + soft - soft.detach()
-        verdict, foreseen = self.critic(matrices.flatten(1) @ self.critic.embedding().detach())
-        ratio = (self.frequencies + 1e-6) / (logits.softmax(dim=2).mean(dim=0) + 1e-6)
-        loss = -verdict.mean() - self.game.reward * functional.logsigmoid(foreseen).mean()
-        loss = loss + self.game.likeness * (self.frequencies * ratio.log()).sum()
+    def _made(self, n: int) -> torch.Tensor:
+        self.generator.eval()
+        made: torch.Tensor = self.generator.make(n, self.game.temperature)
+        self.generator.train()
+        return made
+
+    def _learn(self, rows: np.ndarray, against: bool) -> None:
+        """Take a step of the generator: towards the formulas in `rows`, and maybe against the critic."""
+        loss = torch.zeros(())
+        if self.game.likeness:
+            surprise = self.generator.surprise(rows)
+            self.sums["surprise"] += float(surprise.detach())
+            loss = loss + self.game.likeness * surprise
+        self.sums["lessons"] += 1
+        if against:
+            verdict, foreseen = self.critic(self._made(len(rows)).flatten(1) @ self.critic.embedding().detach())
+            loss = loss - self.game.verdict * verdict.mean()
+            loss = loss - self.game.reward * functional.logsigmoid(foreseen).mean()
+        if not math.isfinite(float(loss.detach())):
+            raise AldesignError(f"the generator's loss became {float(loss.detach())} in epoch {self.epochs + 1}")
         self.makes.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.plan.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.generator.parameters(), self.plan.gradient_clip)
         self.makes.step()
         for name, value in self.generator.state_dict().items():
             self.average[name].lerp_(value, self.game.averaging)
@@ -305,8 +335,7 @@ class _Run:
         counters = {
             "epochs": self.epochs,
             "steps": self.steps,
-            "distance": self.distance,
-            "met": self.met,
+            "sums": self.sums,
             "over": self.over,
             "seconds": self.seconds,
         }
@@ -326,8 +355,7 @@ class _Run:
             self.average = take(tensors, "average.")
             restore_optimiser(self.makes, tensors, "makes.")
             restore_optimiser(self.judges, tensors, "judges.")
-            self.epochs, self.steps, self.distance = counters["epochs"], counters["steps"], counters["distance"]
-            self.met = counters["met"]
+            self.epochs, self.steps, self.sums = counters["epochs"], counters["steps"], counters["sums"]
             self.over, self.before = counters["over"], counters["seconds"]
             self.random = tensors["random"] if self.steps else None
         except (KeyError, RuntimeError, ValueError) as error:

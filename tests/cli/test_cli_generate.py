@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Composition
 
 from aldesign.cli.app import run
 from aldesign.models import train_gan
@@ -51,17 +52,34 @@ def test_formulas_are_distinct_and_seeded(weights: Path, tmp_path: Path, capsys:
 def test_rules_hold_for_every_formula(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from smact.screening import smact_validity
 
-    rules = ["--max-elements", "3", "--exclude", "radioactive,Tl", "--valid-only", "--json"]
-    assert run(["generate", "-n", "20", "--model", str(weights), *rules]) == 0
+    rules = ["--max-elements", "3", "--exclude", "radioactive,Tl", "--require", "O", "--no-alloys", "--json"]
+    assert run(["generate", "-n", "20", "--model", str(weights), *rules, "--max-atoms", "9"]) == 0
     found = json.loads(capsys.readouterr().out)
-    elements = [set(re.findall("[A-Z][a-z]?", formula)) for formula in found]
-    assert all(len(present) <= 3 and not present & {"Tl", "U", "Ra", "Tc"} for present in elements)
-    assert all(smact_validity(formula) for formula in found)
+    assert len(set(found)) == 20
+    for formula in found:
+        present = set(re.findall("[A-Z][a-z]?", formula))
+        assert "O" in present
+        assert len(present) <= 3
+        assert not present & {"Tl", "U", "Ra", "Tc"}
+        assert Composition(formula).num_atoms <= 9
+        assert smact_validity(formula, include_alloys=False)
+
+
+def test_raw_draws_and_repeats_are_kept_when_asked_for(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from smact.screening import smact_validity
+
+    rules = ["--raw", "--repeats", "--elements", "Na,Cl,O,S", "--json"]
+    assert run(["generate", "-n", "300", "--model", str(weights), *rules]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(set(found)) < 300
+    assert not all(smact_validity(formula) for formula in set(found))
 
 
 def test_wishes_that_cannot_be_met_are_told(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["generate", "-n", "5", "--model", str(weights)]
+    arguments = ["generate", "-n", "500", "--model", str(weights)]
     assert run([*arguments, "--elements", "He,Ne"]) == 1
+    assert "gave only 0" in capsys.readouterr().err
+    assert run([*arguments, "--elements", "Na,Cl", "--max-atoms", "2"]) == 1
     assert "gave only" in capsys.readouterr().err
     assert run([*arguments, "--elements", "Xx"]) == 2
     assert run([*arguments, "--elements", "Na", "--exclude", "Na"]) == 2
