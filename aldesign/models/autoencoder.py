@@ -20,7 +20,7 @@ from aldesign.learning.training import Minibatches, TrainingHistory, TrainingPla
 from aldesign.models.augmentation import augment
 from aldesign.models.autoencoder_network import AutoencoderConfig, FormulaNetwork, make_network
 from aldesign.models.autoencoder_targets import statistics
-from aldesign.models.plausible import STRICT, confined, first_plausible, permitted, repaired
+from aldesign.models.plausible import STRICT, confined, first_plausible, lead, likeliest, permitted, repaired
 
 __all__ = ["AutoencoderConfig", "FormulaAutoencoder"]
 
@@ -29,6 +29,9 @@ PLAN = TrainingPlan(epochs=80, batch_size=256, learning_rate=2e-3, weight_decay=
 PAPER_PLAN = TrainingPlan(epochs=300, batch_size=128, learning_rate=1e-3, patience=None, schedule="constant")
 """That of Xin et al., for the architecture ``agd``."""
 CHUNK = 4096  # rows at once, for memory
+DOUBT = 4.0  # nats by which a formula must be more probable than any other to be taken at once
+RIVALS = 8  # of the likeliest formulas are encoded otherwise
+NEAR = 0.75  # of its norm: where a point lies farther from that of its formula, it is none of a formula anyway
 
 
 class FormulaAutoencoder:
@@ -78,7 +81,8 @@ class FormulaAutoencoder:
     def decode(self, points: np.ndarray) -> list[str | None]:
         """Return the canonical formula of each of n points, shape (n, latent_size); it is never None.
 
-        Where absence is the likeliest for every element, the likeliest formula that is not empty is returned.
+        It is the most probable formula that is not empty; where others are nearly as probable, that of them whose own
+        point is the nearest.
 
         Raises:
             InputError: The points have another number of dimensions, or are not finite.
@@ -87,13 +91,13 @@ class FormulaAutoencoder:
         return decode_indices(self.decode_table(points))
 
     def decode_table(self, points: np.ndarray) -> np.ndarray:
-        """Return the most probable counts that are not all zero, int8 (n, 103), for points (n, latent_size).
+        """Return what `decode` does as counts, int8 (n, 103).
 
         Raises:
             InputError: The points have another number of dimensions, or are not finite.
 
         """
-        return _joined([repaired(logits) for logits in self._logits(points)])
+        return _joined([decoded(self.network, part) for part in self._parts(points)])
 
     def decode_plausible(
         self,
@@ -105,9 +109,10 @@ class FormulaAutoencoder:
         allowed: Collection[str] | None = None,
         options: Options = STRICT,
     ) -> list[str]:
-        """Return the most probable plausible formula of each of n points, canonical.
+        """Return a plausible formula of each of n points, canonical.
 
-        Where none of the likeliest formulas is plausible, the likeliest of them is returned, whatever it is.
+        It is what `decode` returns where that is plausible and fits, else the most probable one that is and does;
+        where none of the likeliest formulas is, the likeliest that fits.
 
         Args:
             points: Shape (n, latent_size).
@@ -147,7 +152,7 @@ class FormulaAutoencoder:
             raise InputError(f"formulas of {elements[0]} to {elements[1]} elements were asked for", "give 1 or more")
         rows = permitted(allowed)
         return _joined(
-            [first_plausible(confined(logits, rows), slack, elements, options) for logits in self._logits(points)]
+            [first_plausible(*read(self.network, part, rows), slack, elements, options) for part in self._parts(points)]
         )
 
     def log_likelihood(self, points: np.ndarray, formulas: Sequence[str]) -> np.ndarray:
@@ -162,9 +167,10 @@ class FormulaAutoencoder:
             raise InputError(f"{len(points)} points and {len(formulas)} formulas were given", "give one of each a row")
         classes = torch.from_numpy(indices(compositions(formulas))).long()
         found = [np.zeros(0)]
-        for i, logits in enumerate(self._logits(points)):
-            part = classes[i * CHUNK : (i + 1) * CHUNK, :, None]
-            found.append(functional.log_softmax(logits, dim=2).gather(2, part).sum(dim=(1, 2)).numpy())
+        for i, part in enumerate(self._parts(points)):
+            with torch.no_grad():
+                shares = functional.log_softmax(self.network.decode(part), dim=2)
+            found.append(shares.gather(2, classes[i * CHUNK : (i + 1) * CHUNK, :, None]).sum(dim=(1, 2)).numpy())
         return np.concatenate(found)
 
     def labels(self, points: np.ndarray) -> np.ndarray:
@@ -272,12 +278,11 @@ class FormulaAutoencoder:
             raise InputError("a latent point is not finite", "look for labels or bounds that are not finite")
         return points
 
-    def _logits(self, points: np.ndarray) -> Iterator[torch.Tensor]:
-        """Yield the logits (m, 103, 21) of points (n, latent_size), some rows at a time."""
+    def _parts(self, points: np.ndarray) -> Iterator[torch.Tensor]:
+        """Yield points (n, latent_size), some rows at a time."""
         points = self._checked(points)
         for i in range(0, len(points), CHUNK):
-            with torch.no_grad():
-                yield self.network.decode(torch.from_numpy(points[i : i + CHUNK]))
+            yield torch.from_numpy(points[i : i + CHUNK])
 
 
 def usual_plan(config: AutoencoderConfig) -> TrainingPlan:
@@ -291,8 +296,42 @@ def exact(network: FormulaNetwork, table: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         for i in range(0, len(table), CHUNK):
             rows = table[i : i + CHUNK]
-            same.append((repaired(network.decode(network.encode(torch.from_numpy(rows)))) == rows).all(axis=1))
+            same.append((decoded(network, network.encode(torch.from_numpy(rows))) == rows).all(axis=1))
     return np.concatenate(same)
+
+
+def decoded(network: FormulaNetwork, points: torch.Tensor) -> np.ndarray:
+    """Return the formulas of points (n, d) as counts, int8 (n, 103)."""
+    return read(network, points, permitted(None))[1]
+
+
+def read(network: FormulaNetwork, points: torch.Tensor, rows: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the logits (n, 103, 21) of points (n, d), and the formulas that they stand for, int8 (n, 103).
+
+    Where a formula is less than `DOUBT` nats more probable than another, and not far, the likeliest are encoded, and
+    the one whose point is nearest is taken: the true formula of an encoded point has no distance.
+
+    Args:
+        network: Encodes and decodes.
+        points: To read.
+        rows: Which elements may occur, bool (103,).
+
+    """
+    with torch.no_grad():
+        logits = confined(network.decode(points), rows)
+        table = repaired(logits)
+        unsure = torch.nonzero(lead(logits) < DOUBT).flatten()
+        aims = network.project(points[unsure])
+        distance = (network.encode(torch.from_numpy(table[unsure])) - aims).norm(dim=1)
+        near = distance < NEAR * aims.norm(dim=1)
+        unsure, aims = unsure[near], aims[near]
+        if len(unsure):
+            counts, lacking = likeliest(logits[unsure], kept=RIVALS)
+            own = network.encode(counts.flatten(0, 1)).view(*counts.shape[:2], -1)
+            apart = own - aims[:, None]
+            away = apart.square().sum(dim=2).masked_fill(lacking >= DOUBT, torch.inf)
+            table[unsure] = counts[torch.arange(len(unsure)), away.argmin(dim=1)]
+    return logits, table
 
 
 def surprise(network: FormulaNetwork, table: np.ndarray) -> float:

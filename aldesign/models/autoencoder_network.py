@@ -50,13 +50,13 @@ class AutoencoderConfig:
     latent_size: int = 128
     hidden: int = 512
     blocks: int = 1
-    augmented: float = 0.4
+    augmented: float = 0.6
     noise: float = 0.25
     variational: float = 0.0
     statistics: float = 20.0
     label: float = 40.0
     kinship: float = 200.0
-    spread: float = 0.0
+    spread: float = 0.5
     tidiness: float = 0.5
     likeness: float = 1.0
     architecture: Literal["residual", "agd"] = "residual"
@@ -87,6 +87,10 @@ class FormulaNetwork(nn.Module):
     def loss(self, table: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of a batch of counts (n, 103), n of 2 and more, with targets as in `start_from`."""
         raise NotImplementedError
+
+    def project(self, points: torch.Tensor) -> torch.Tensor:
+        """Return the points (n, d) that decoding takes others for: themselves, unless they lie on a sphere."""
+        return points
 
     def label(self, points: torch.Tensor) -> torch.Tensor:
         """Return the label (n,) that points (n, d) tell, NaN from a network that was not asked to tell it."""

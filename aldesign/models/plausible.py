@@ -97,25 +97,33 @@ def confined(logits: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
     return logits
 
 
+def lead(logits: torch.Tensor) -> torch.Tensor:
+    """Return by how many nats the likeliest counts of each point are more probable than any other, (n,)."""
+    best = logits.topk(2, dim=2).values
+    return (best[:, :, 0] - best[:, :, 1]).amin(dim=1)
+
+
 def first_plausible(
     logits: torch.Tensor,
+    answer: np.ndarray,
     slack: float,
     elements: tuple[int, int] = (1, N_ROWS),
     options: Options = STRICT,
 ) -> np.ndarray:
-    """Return, for each point, the most probable plausible row of counts within `slack` nats, int8 (n, 103).
+    """Return a plausible row of counts for each point, int8 (n, 103): the answer, or else the most probable one.
 
     Where none of the `KEPT` likeliest of the right number of elements is plausible, the first of these is returned;
-    where none of them is within `slack`, the likeliest of any number.
+    where none of them is within `slack`, the answer.
 
     Args:
         logits: As in `likeliest`.
-        slack: Nats that the formula may lack to the likeliest one.
+        answer: What the points stand for, int8 (n, 103).
+        slack: Nats that another formula may lack to the likeliest one.
         elements: Least and largest number of distinct elements of it.
         options: What is plausible; see `aldesign.chemistry.neutrality.Options`.
 
     """
-    answer = repaired(logits)
+    answer = answer.copy()
     doubtful = np.flatnonzero(~_passes(answer, elements, options))
     if len(doubtful):
         counts, lacking = (tensor.numpy() for tensor in likeliest(logits[doubtful], elements=elements))

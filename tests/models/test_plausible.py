@@ -13,7 +13,7 @@ from aldesign.chemistry.elements import ALPHABET
 from aldesign.chemistry.neutrality import Options
 from aldesign.chemistry.onehot import decode_indices
 from aldesign.errors import InputError
-from aldesign.models.plausible import CLASSES, STRICT, confined, first_plausible, likeliest, permitted, repaired
+from aldesign.models.plausible import CLASSES, STRICT, confined, first_plausible, lead, likeliest, permitted, repaired
 
 
 def logits_of(seed: int, elements: tuple[str, ...], n: int = 1, certainty: float = 30.0) -> torch.Tensor:
@@ -54,13 +54,14 @@ def test_the_likeliest_of_all_is_every_element_at_its_best_unless_that_is_empty(
     assert np.array_equal(counts[:, 0].numpy(), best)
     assert (lacking[:, 0] == 0).all()
     assert (lacking.diff(dim=1) >= 0).all()
+    assert torch.allclose(lead(logits[:2]), lacking[:2, 1])
 
 
 @pytest.mark.parametrize("slack", [0.0, 2.0, 8.0])
 def test_the_answer_is_the_first_that_smact_accepts(slack):
     logits = logits_of(3, ("Na", "Ti", "O", "F"), n=12)
     counts, lacking = likeliest(logits)
-    answers = decode_indices(first_plausible(logits, slack))
+    answers = decode_indices(first_plausible(logits, repaired(logits), slack))
     found = 0
     for i, answer in enumerate(answers):
         near = counts[i][lacking[i] <= slack]
@@ -73,18 +74,19 @@ def test_the_answer_is_the_first_that_smact_accepts(slack):
 
 def test_sizes_options_and_allowed_elements_are_kept():
     logits = logits_of(5, ("K", "Ca", "Ti", "O", "S", "Cl"), n=60)
-    few = first_plausible(logits, 30.0, (2, 3))
+    few = first_plausible(logits, repaired(logits), 30.0, (2, 3))
     assert np.isin((few > 0).sum(axis=1), (2, 3)).mean() > 0.9
     oxides = permitted(["K", "Ca", "Ti", "O"])
-    table = first_plausible(confined(logits, oxides), 30.0)
+    within = confined(logits, oxides)
+    table = first_plausible(within, repaired(within), 30.0)
     assert not table[:, ~oxides].any()
     assert table.any(axis=1).all()
     assert confined(logits, permitted(None)) is logits
     metals = logits_of(6, ("Cu", "Au", "Ag"), n=30)
-    as_alloys = first_plausible(metals, 30.0, options=Options())
+    as_alloys = first_plausible(metals, repaired(metals), 30.0, options=Options())
     assert np.array_equal(as_alloys, repaired(metals))  # every alloy is fine
     assert STRICT.include_alloys is False
-    alone = decode_indices(first_plausible(metals, 30.0, (1, 1)))
+    alone = decode_indices(first_plausible(metals, repaired(metals), 30.0, (1, 1)))
     assert set(alone) == {"Cu", "Au", "Ag"}
 
 
