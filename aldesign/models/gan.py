@@ -54,8 +54,8 @@ class GanConfig:
     noise_size: int = 128
     width: int = 256
     critic_width: int = 256
-    temperature: float = 1.25
-    emphasis: tuple[float, ...] = (0.2, 0.85, 1.5, 1.8, 1.8)
+    temperature: float = 1.35
+    emphasis: tuple[float, ...] = (0.3, 0.8, 1.6, 2.0, 2.0)
     dropout: float = 0.2
     architecture: Literal["sequential", "matgan"] = "sequential"
 
