@@ -25,7 +25,7 @@ from aldesign.models.plausible import STRICT, confined, first_plausible, lead, l
 __all__ = ["AutoencoderConfig", "FormulaAutoencoder"]
 
 SHIPPED = Path(__file__).parent / "weights" / "autoencoder"
-PLAN = TrainingPlan(epochs=80, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None, gradient_clip=5.0)
+PLAN = TrainingPlan(epochs=50, batch_size=256, learning_rate=2e-3, weight_decay=1e-4, patience=None, gradient_clip=5.0)
 PAPER_PLAN = TrainingPlan(epochs=300, batch_size=128, learning_rate=1e-3, patience=None, schedule="constant")
 """That of Xin et al., for the architecture ``agd``."""
 CHUNK = 4096  # rows at once, for memory
