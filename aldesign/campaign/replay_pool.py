@@ -28,7 +28,7 @@ class Pool:
     """Known gaps by formula.
 
     Attributes:
-        formulas: One canonical formula a row; foreign rows of the campaign's data, if kept, come last.
+        formulas: One canonical formula a row, sorted, so that the order of a file cannot matter.
         gaps: Labels in eV, shape (n,).
         buyable: Whether a row may be bought: it is in the table and within the campaign's space, shape (n,).
         origin: Where the table came from.
@@ -75,7 +75,7 @@ def make_pool(spec: CampaignSpec, table: Table, foreign: Sequence[LabelledRow] =
     """
     rows, notes = _one_level(table.rows, spec.data.level)
     known = {row.formula for row in rows}
-    rows += [row for row in foreign if row.formula not in known]
+    rows = sorted((*rows, *(row for row in foreign if row.formula not in known)), key=lambda row: row.formula)
     parsed = compositions([row.formula for row in rows])
     whole = (parsed.amounts == np.round(parsed.amounts)).all(axis=1) & (parsed.amounts.max(axis=1) <= MAX_COUNT)
     if not whole.all():

@@ -90,7 +90,9 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
         raise TypeError(f"{request.strategy} was given no features")
     began = time.perf_counter()
     goal = objective(request.spec)
-    gaps, pool = ground.gaps[request.known], ground.features[request.left]
+    # equal scores fall to the first row: by chance, lest the order of the rows tell of their labels
+    left = stream(request.spec.seed, request.iteration, "replay-ties").permutation(request.left)
+    gaps, pool = ground.gaps[request.known], ground.features[left]
     surrogate = _surrogate(request, ground.blocks).fit(ground.features[request.known], gaps)
     fitted = time.perf_counter()
     if request.strategy == "greedy":
@@ -101,11 +103,11 @@ def _learn_and_buy(request: Request, ground: Ground) -> Bought:
         most = request.spec.acquisition.per_system
         asked = request.n if most >= request.n else _ASKED * request.n
         ordered = choose_batch(surrogate, pool, Parts(request.spec).acquirer(incumbent), asked, rng)
-        first, others = spread([ground.formulas[row] for row in request.left[ordered]], most)
+        first, others = spread([ground.formulas[row] for row in left[ordered]], most)
         chosen = ordered[[*first, *others][: request.n]]
     mean, std = surrogate.posterior(pool[chosen])
     return Bought(
-        tuple(request.left[chosen].tolist()),
+        tuple(left[chosen].tolist()),
         tuple(np.round(mean, 6).tolist()),
         tuple(np.round(std, 6).tolist()),
         {"surrogate": round(fitted - began, 3), "acquisition": round(time.perf_counter() - fitted, 3)},
