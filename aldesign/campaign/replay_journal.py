@@ -17,6 +17,7 @@ from aldesign.errors import InputError, RunDirectoryError
 from aldesign.files import atomic_path, write_json
 
 NOTE, LOCK, JOURNALS, FEATURES = "replay.json", "replay.lock", "batches", "features.npy"
+_UNFINISHED = ".replay.*.json"  # the note, before it was whole
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class ReplayFolder:
     def opened(self) -> Iterator[ReplayFolder]:
         """Hold the folder's lock; claim an empty folder."""
         note = self.path / NOTE
-        if self.path.exists() and not note.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not note.exists() and (not self.path.is_dir() or self._holds_others()):
             raise RunDirectoryError(f"{self.path} is not empty and holds no replay", "give another --out")
         self._make()
         with (self.path / LOCK).open("a") as lock:
@@ -77,6 +78,8 @@ class ReplayFolder:
             if note.exists():
                 self._compare(note)
             else:
+                for unfinished in self.path.glob(_UNFINISHED):
+                    unfinished.unlink()
                 write_json(note, self._facts)
             yield self
 
@@ -128,6 +131,10 @@ class ReplayFolder:
 
     def _journal(self, run: str) -> Path:
         return self.path / JOURNALS / f"{run}.jsonl"
+
+    def _holds_others(self) -> bool:
+        """Tell whether more is there than a replay leaves that was killed, or met a full disk, as it began."""
+        return any(path.name != LOCK and not path.match(_UNFINISHED) for path in self.path.iterdir())
 
     def _make(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from aldesign.campaign.replay import Replay, Replayed, ReplayPlan
 from aldesign.campaign.replay_pool import read_pool_table
 from aldesign.campaign.replay_start import Start
+from aldesign.campaign.replay_strategies import Ground, Request, buy
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError, RunDirectoryError, SpecError
 from aldesign.report.replay import write_replay
@@ -83,14 +85,38 @@ def test_every_label_is_paid_once_and_known_from_the_table(ready: Callable[..., 
 def test_a_batch_is_spread_over_sets_of_elements(ready: Callable[..., Replay], tmp_path: Path) -> None:
     def alike(most: int) -> int:
         """Return how often a formula of the first batch has the elements of one before it."""
-        found = ready(f"acquisition.per_system={most}", strategies="campaign", seeds=1, labels=8).run(
+        found = ready(f"acquisition.per_system={most}", strategies="campaign", seeds=1, labels=16, batch=16).run(
             tmp_path / str(most)
         )
         bought = [found.pool.formulas[row] for row in found.courses[0].rows]
         return len(bought) - len({frozenset(re.findall("[A-Z][a-z]?", formula)) for formula in bought})
 
     assert alike(1) == 0
-    assert alike(8) > 0
+    assert alike(16) > 0
+
+
+def test_the_order_of_the_table_changes_nothing(ready: Callable[..., Replay], table: Path, tmp_path: Path) -> None:
+    plan = {"seeds": 1, "strategies": "campaign,greedy,random", "labels": 8}
+    first = content(ready("surrogate.features=composition", **plan).run(tmp_path / "a"), tmp_path / "a")
+    head, *lines = table.read_text().splitlines()
+    table.write_text("\n".join([head, *lines[::-1]]))
+    assert content(ready("surrogate.features=composition", **plan).run(tmp_path / "b"), tmp_path / "b") == first
+
+
+@pytest.mark.parametrize("strategy", ["campaign", "greedy"])
+def test_rows_that_look_alike_are_bought_by_chance(strategy: str, make_spec: SpecMaker) -> None:
+    # sorted by gap, and nothing to learn: whoever takes the first of equals finds every hit
+    gaps = np.linspace(9, 1, 60)
+    ground = Ground(
+        gaps, np.ones((60, 2)), (2,), tuple(f"{c}{a}{n}" for c in CATIONS[:10] for a in ANIONS for n in "2")
+    )
+    gaps[50:] = 1.0
+    found = []
+    for seed in range(30):
+        request = Request(strategy, make_spec(f"seed={seed}"), np.arange(50, 60), np.arange(50), 10, 1)
+        found.append(sum(row < 10 for row in buy(request, ground).rows))
+    # 10 hits among 50 rows: 10 labels find 2 on average, with a standard deviation of 1.14
+    assert abs(np.mean(found) - 2) < 4.5 * 1.14 / math.sqrt(30)
 
 
 def test_greed_takes_the_highest_expectation(ready: Callable[..., Replay], tmp_path: Path) -> None:
@@ -199,6 +225,15 @@ def test_folders_of_something_else_and_busy_ones_are_refused(ready: Callable[...
             ready().run(tmp_path / "busy")
 
     ready(seeds=1, strategies="campaign", labels=8).run(tmp_path / "busy", meanwhile)
+
+
+def test_a_folder_that_was_hardly_begun_is_taken_up(ready: Callable[..., Replay], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "replay.lock").touch()
+    (folder / ".replay.0a1b2c3d.json").write_text('{"version')
+    ready(strategies="random").run(folder)
+    assert {path.name for path in folder.iterdir()} == {"replay.lock", "replay.json", "batches"}
 
 
 def test_damaged_batches_are_named(ready: Callable[..., Replay], tmp_path: Path) -> None:
