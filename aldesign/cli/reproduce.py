@@ -60,10 +60,12 @@ def reproduce(
     by how many of the oracle's candidates it recovers from a pool of generated formulas.
 
     Into --out go results.json and results.csv (every repeat), table1.csv, table1.md, table1.png, exp4.csv, and each
-    finished part: after Ctrl-C or a kill the same command goes on, and more repeats or models add to what is there.
+    finished part: after Ctrl-C or a kill the same command goes on, and more repeats or models add to what is there;
+    the tables tell every finished part, whichever call did it.
     """
     from aldesign.cli.live import spoken, training_progress
     from aldesign.report.reproduce import HEADER, PICTURE, cells, wide_text, write_results
+    from aldesign.report.reproduce_notes import CAUTION, TITLE
     from aldesign.reproduce.paper import EXPERIMENTS
     from aldesign.reproduce.study import Study, stages
     from aldesign.reproduce.summary import first_wide, results
@@ -76,26 +78,28 @@ def reproduce(
     study = Study(out, folder, named, repeats, oracle_repeats, pool, seed, start, labels, oracle_epochs)
     chosen = tuple(experiments or EXPERIMENTS)
     planned = [job for model in named for stage in stages(study, chosen, model) for job in stage]
-    study.begin(force)
-    tables = load_tables(find_tables(folder), seed)
-    if not quiet:
-        note("; ".join(tables.notes))
-        left = seconds_left(study, planned, workers)
-        note(f"{len(planned)} jobs, at a rough guess {spoken(left)}; an interruption costs no finished job")
+    with study.opened(force):
+        tables = load_tables(find_tables(folder), seed)
+        if not quiet:
+            note("; ".join(tables.notes))
+            left = seconds_left(study, planned, workers)
+            note(f"{len(planned)} jobs, at a rough guess {spoken(left)}; an interruption costs no finished job")
 
-    def write() -> None:
-        write_results(study, planned, len(tables.test))
+        def write() -> None:
+            write_results(study, tables)
 
-    with training_progress(quiet) as progress:
-        do(study, chosen, workers=workers, progress=progress, after=write)
-    lines = write_results(study, planned, len(tables.test))
-    wide = first_wide(results(study, planned))
+        with training_progress(quiet) as progress:
+            do(study, chosen, workers=workers, progress=progress, after=write)
+        lines = write_results(study, tables)
+        wide = first_wide(results(study))
     if not quiet:
+        if any(line["sample"].endswith("-ours") for line in lines):
+            note(CAUTION)
         note(f"results.json, results.csv, table1.csv, table1.md, exp4.csv and {PICTURE} in {out}")
     if as_json:
         print_json({"table": lines, "exp4": wide})
         return
     if lines:
-        print_rows(HEADER, [cells(line) for line in lines], "ours, and the paper's in brackets")
+        print_rows(HEADER, [cells(line) for line in lines], TITLE)
     for start_line in wide:
         typer.echo(wide_text(start_line))

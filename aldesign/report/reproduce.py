@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aldesign.files import atomic_path, write_csv, write_json, write_text
+from aldesign.report.reproduce_notes import notes, wide_notes
 from aldesign.report.svg import ACCENT, GENERATOR, LATENT, PAPER, SEED, style
-from aldesign.reproduce.study import Job, Study
+from aldesign.reproduce.study import Study
 from aldesign.reproduce.summary import REPEATS_HEADER, first_wide, results, table_one
+from aldesign.reproduce.tables import Tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,25 +43,14 @@ NAMES = {
     "exp3-al": "Exp3 AL, the paper's labels",
     "exp3-ours": "Exp3 AL, our campaign",
 }
-NOTES = """Ours, means ± standard deviations over the repeats, and in brackets the paper's (Xin et al. 2021, Table 1).
-
-- Hold-out: 20 % of the sample's own formulas. Test: {test} formulas of the full table that are in no other sample and
-  that the oracle has not learnt from either; the paper's test was 500 formulas that were not released apart, and its
-  oracle's value there is likely flattered, for they are inside its training file.
-- Recovery: share of the oracle's candidates (gap of 6 eV or more, fewer than 8 atoms, fewer than 4 elements) that the
-  model selects too, from {pool} generated formulas; the paper screened 1.18 million of its own generator. "Of new
-  ones" leaves out those that are in the sample. False positives: what the model selects and the oracle does not. The
-  oracle is the first repeat of Exp1, of the same kind as the screening model; further repeats of Exp1 show how well
-  another oracle, from another split, agrees with it.
-- "The paper's labels" are its released active-learning rows, labelled by its own oracle; "our campaign" is as many
-  labels of ours, from the same first rows, labelled by our oracle; those of test formulas are not learnt from.
-- No weights that have seen gaps are used: the graph starts from {start}.
-"""
 
 
-def write_results(study: Study, jobs: Sequence[Job], test_rows: int) -> list[dict[str, Any]]:
-    """Write results.json, results.csv, table1.csv, table1.md and the picture; return the lines of the table."""
-    records = results(study, jobs)
+def write_results(study: Study, tables: Tables) -> list[dict[str, Any]]:
+    """Write results.json, results.csv, table1.csv, table1.md and the picture; return the lines of the table.
+
+    They tell all that is done of the study, whichever call did it.
+    """
+    records = results(study)
     lines, wide = table_one(records), first_wide(records)
     out = study.out
     write_json(out / "results.json", {"table": lines, "exp4": wide, "repeats": records})
@@ -68,7 +59,7 @@ def write_results(study: Study, jobs: Sequence[Job], test_rows: int) -> list[dic
     for name, part in (("table1.csv", lines), ("exp4.csv", wide)):
         header = list(part[0]) if part else ["model"]
         write_csv(out / name, header, ([line[key] for key in header] for line in part))
-    write_text(out / "table1.md", markdown(lines, wide, study, test_rows))
+    write_text(out / "table1.md", markdown(lines, wide, records, study, tables))
     if lines:
         draw(lines, out / PICTURE)
     return lines
@@ -79,28 +70,33 @@ def cells(line: Mapping[str, Any]) -> list[str]:
     whole = [NAMES[line["sample"]], line["model"], str(line["repeats"]), f"{line['rows']:,} ({line['paper_rows']:,})"]
     numbers = [_pair(line, key, 3) for key in ("r2", "test_r2", "mae", "rmse")]
     spurious = "–" if line["false_positives"] is None else f"{line['false_positives']:.0f}"
-    found = _pair(line, "recovery", 1, 100.0), _ours(line, "new_recovery", 1, 100.0)
+    found = _pair(line, "recovery", 1, 100.0), _of_new(line)
     return [*whole, *numbers, _pair(line, "candidates", 0), *found, spurious]
 
 
 def wide_text(line: Mapping[str, Any]) -> str:
     """Return what experiment 4 found in one sentence."""
     begun = f"Exp4, {line['model']}: from {line['rows']} rows below 3 eV, {line['found']} of {line['starts']} starts"
+    begun += " found a gap above 6 eV, as our oracle predicts it"
     if not line["found"]:
-        return f"{begun} found a gap above 6 eV (the paper: within {line['paper_iterations']} iterations)"
+        return f"{begun} (the paper: within {line['paper_iterations']} iterations)"
+    whole = "" if line["paid"] is None else f" ({line['paid']:.0f} with the whole batch)"
+    most = "" if line["paid"] is None else f" ({line['most_paid']})"
     return (
-        f"{begun} found a gap above 6 eV, after {line['iterations']:.1f} iterations and {line['labels']:.0f} labels on "
-        f"average, {line['most_iterations']} and {line['most_labels']} at most (the paper: within "
-        f"{line['paper_iterations']} iterations); the widest is {line['best_formula']}, {line['best_ev']:.2f} eV"
+        f"{begun}; the {line['found']} that did, after {line['iterations']:.1f} iterations and {line['labels']:.0f} "
+        f"labels{whole} on average, {line['most_iterations']} and {line['most_labels']}{most} at most (the paper: "
+        f"within {line['paper_iterations']} iterations); the widest is {line['best_formula']}, {line['best_ev']:.2f} eV"
     )
 
 
-def markdown(lines: Lines, wide: Lines, study: Study, test_rows: int) -> str:
+def markdown(lines: Lines, wide: Lines, records: Lines, study: Study, tables: Tables) -> str:
     """Return the table with what it means, in Markdown."""
     rows = [HEADER, ["---"] * len(HEADER), *map(cells, lines)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    notes = NOTES.format(test=f"{test_rows:,}", pool=f"{study.pool:,}", start=study.start)
-    return "\n\n".join(["# Table 1, ours beside the paper's", table, *map(wide_text, wide), notes])
+    told = [*map(wide_text, wide), *([wide_notes()] if wide else [])]
+    return (
+        "\n\n".join(["# Table 1, ours beside the paper's", table, *told, notes(lines, records, study, tables)]) + "\n"
+    )
 
 
 def draw(lines: Lines, path: Path) -> None:
@@ -146,6 +142,12 @@ def _bars(axes: Axes, lines: Lines, samples: list[str], models: list[str], key: 
 def _pair(line: Mapping[str, Any], key: str, digits: int, scale: float = 1.0) -> str:
     known = line[f"paper_{key}"]
     return f"{_ours(line, key, digits, scale)} ({'–' if known is None else f'{scale * known:.{digits}f}'})"
+
+
+def _of_new(line: Mapping[str, Any]) -> str:
+    counts = line["new_recovered"], line["new_candidates"]
+    known = [f"{round(count, 1):g}" for count in counts if count is not None]
+    return _ours(line, "new_recovery", 1, 100.0) + (f" ({'/'.join(known)})" if len(known) == 2 else "")
 
 
 def _ours(line: Mapping[str, Any], key: str, digits: int, scale: float = 1.0) -> str:

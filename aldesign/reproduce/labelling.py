@@ -89,14 +89,20 @@ def write_rows(path: Path, rows: Sequence[LabelledRow]) -> None:
 
 
 def first_above(state: CampaignState, limit_ev: float = CANDIDATE_EV) -> dict[str, Any]:
-    """Return when a campaign first paid for a gap above `limit_ev`: its iteration, and how many labels it took."""
+    """Return when a campaign first paid for a gap above `limit_ev`, and how many labels it took.
+
+    ``labels`` counts up to the place inside the batch; ``paid`` counts the batch whole, as it is bought.
+    """
+    asked = (TrialState.MEASURED, TrialState.FAILED, TrialState.ABANDONED)
+    batches = [trial.iteration for trial in state.in_state(*asked) if trial.iteration > 0]
     paid = [t for t in state.trials.values() if t.iteration > 0 and t.state is TrialState.MEASURED]
     best = max(paid, key=lambda t: t.prediction.value if t.prediction and t.prediction.value else 0.0, default=None)
-    found: dict[str, Any] = {"found": False, "iterations": state.iterations, "labels": len(paid)}
+    found: dict[str, Any] = {"found": False, "iterations": state.iterations, "labels": len(paid), "paid": len(batches)}
     if best is not None and best.prediction is not None:
         found |= {"best_ev": best.prediction.value, "best_formula": best.candidate.formula}
     for count, trial in enumerate(paid, start=1):
         value = trial.prediction.value if trial.prediction else None
         if value is not None and value > limit_ev:
-            return found | {"found": True, "iterations": trial.iteration, "labels": count}
+            whole = sum(iteration <= trial.iteration for iteration in batches)
+            return found | {"found": True, "iterations": trial.iteration, "labels": count, "paid": whole}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -111,3 +112,18 @@ class Recovery:
     def record(self) -> dict[str, int | float | None]:
         """Return it for JSON."""
         return asdict(self)
+
+
+def recovered_of_new(selected: Collection[str], wanted: Collection[str], labelled: Collection[str]) -> dict[str, Any]:
+    """Return how many of the oracle's candidates the sample labels, and how many of the others are recovered.
+
+    Where the sample's labels are the oracle's own answers, a labelled candidate is looked up rather than found.
+    """
+    new = set(wanted) - set(labelled)
+    found = Recovery.of(set(selected) - set(labelled), new)
+    return {
+        "labelled_candidates": len(set(wanted)) - len(new),
+        "new_candidates": len(new),
+        "new_recovered": found.recovered,
+        "new_recovery": found.recovery,
+    }

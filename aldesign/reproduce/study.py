@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from aldesign.errors import InputError
+from aldesign.errors import InputError, RunDirectoryError
 from aldesign.files import write_json
 from aldesign.reproduce.paper import EXPERIMENTS
 from aldesign.reproduce.screening import FORMATION_ENERGY, MODELS, settings
@@ -18,7 +21,7 @@ from aldesign.reproduce.tables import digests, find_tables
 CAMPAIGNS = ("exp2", "exp3")
 """Experiments whose labels train a screening model."""
 
-POOL = "pool.txt.gz"
+NOTE, LOCK, POOL = "study.json", "study.lock", "pool.txt.gz"
 FOLDERS = ("jobs", "oracles", "selected", "labels", "campaigns", "checkpoints", "start")
 
 
@@ -121,47 +124,106 @@ class Study:
 
         """
         path = self.record(job)
-        if not path.is_file():
-            return None
+        return _record(path) if path.is_file() else None
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Return the result of every job that is done, of whichever call.
+
+        Raises:
+            InputError: A file is damaged.
+
+        """
+        return [_record(path) for path in sorted((self.out / "jobs").glob("*.json")) if path.name[0] != "."]
+
+    @contextmanager
+    def opened(self, force: bool = False) -> Iterator[Study]:
+        """Hold the folder's lock, so that one process at a time works on it; begin the study.
+
+        Raises:
+            RunDirectoryError: Another live process holds it.
+            InputError: As `begin`.
+
+        """
+        self._check()
         try:
-            found = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise InputError(f"{path} is damaged: {error}", "remove it; its part is done again") from error
-        return found if isinstance(found, dict) else None
+            self.out.mkdir(parents=True, exist_ok=True)
+            held = (self.out / LOCK).open("a")
+        except OSError as error:
+            raise InputError(f"cannot write into {self.out}: {error.strerror}", "give another --out") from error
+        with held as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunDirectoryError(
+                    f"{self.out} is being written by another process", "wait for it, or give another --out"
+                ) from None
+            self.begin(force)
+            yield self
 
     def begin(self, force: bool = False) -> None:
         """Make the folder, or make sure that what it holds is of the same study.
 
         Raises:
-            InputError: It is of another study, and `force` is False; or the tables are missing.
+            InputError: It is of another study, damaged, and `force` is False; or the tables are missing.
 
         """
-        folder = find_tables(self.data)
-        for model in self.models:
-            self.options(model, oracle=True)
+        folder = self._check()
         fixed = asdict(self)
         for name in ("out", "data", "models", "repeats", "oracle_repeats"):  # may change from call to call
             del fixed[name]
         identity = {**fixed, "tables": digests(folder)}
-        note = self.out / "study.json"
-        known_before = note.is_file()
-        if force and known_before:
+        note = self.out / NOTE
+        if force and note.is_file():
             for part in FOLDERS:
                 shutil.rmtree(self.out / part, ignore_errors=True)
             (self.out / POOL).unlink(missing_ok=True)
-            note.unlink()
-        if note.is_file():
-            known = json.loads(note.read_bytes())
+            write_json(note, identity)  # replaced last: a kill before it leaves a study that may be forced again
+        elif note.is_file():
+            known = _identity(note)
             other = [key for key in identity if known.get(key) != identity[key]]
             if other:
                 raise InputError(
                     f"{self.out} holds a study with another {', '.join(other)}",
                     "give another --out, or --force to begin anew",
                 )
-        elif not known_before and self.out.is_dir() and any(self.out.iterdir()):
-            raise InputError(f"{self.out} holds something else", "give another --out")
         else:
             write_json(note, identity)
+
+    def _check(self) -> Path:
+        """Return the folder of the tables; refuse what cannot be done before anything is written."""
+        if not self.models:
+            raise InputError("no screening model is named", f"allowed: {', '.join(MODELS)}")
+        for model in self.models:
+            self.options(model, oracle=True)
+        foreign = self.out.exists() and not (self.out / NOTE).is_file()
+        # a kill before the study was claimed leaves its lock, and a temporary file
+        if foreign and not (self.out.is_dir() and all(_leftover(path) for path in self.out.iterdir())):
+            raise InputError(f"{self.out} holds something else", "give another --out")
+        return find_tables(self.data)
+
+
+def _leftover(path: Path) -> bool:
+    return path.name == LOCK or fnmatch(path.name, ".study.*.json")
+
+
+def _identity(note: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(note.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{note} is damaged: {error}", "give another --out, or --force to begin anew") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{note} is damaged: no object", "give another --out, or --force to begin anew")
+    return found
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}", "remove it; its part is done again") from error
+    if not isinstance(found, dict) or found.get("model") not in MODELS or not {"sample", "repeat"} <= found.keys():
+        raise InputError(f"{path} is damaged: no result", "remove it; its part is done again")
+    return found
 
 
 def stages(study: Study, experiments: Sequence[str], model: str) -> list[list[Job]]:

@@ -89,5 +89,11 @@ def load_tables(folder: Path, seed: int) -> Tables:
     chosen = {others[i] for i in stream(seed, 0, "external test").permutation(len(others))[:size].tolist()}
     samples = {key: table.rows for key, table in read.items()}
     samples["exp1"] = tuple(row for i, row in enumerate(read["exp1"].rows) if i not in chosen)
-    notes = tuple(f"{FILES[key]}: {len(table.rows)} formulas, {len(table.bad)} refused" for key, table in read.items())
+    notes = tuple(
+        "".join(
+            [f"{FILES[key]}: {len(table.rows)} formulas, {len(table.bad)} refused"]
+            + [f", {note}" for note in table.notes if "negative gaps set to 0" in note]
+        )
+        for key, table in read.items()
+    )
     return Tables(samples, tuple(read["exp1"].rows[i] for i in sorted(chosen)), notes)

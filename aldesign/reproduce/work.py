@@ -17,7 +17,7 @@ from aldesign.files import open_atomic, write_json, write_text
 from aldesign.learning.threads import pin_threads
 from aldesign.reproduce.labelling import campaign_of, first_above, joined, labels_of, run_campaign, write_rows
 from aldesign.reproduce.paper import CANDIDATE_EV, LABELS
-from aldesign.reproduce.pool import Recovery, eligible, generate_pool, select
+from aldesign.reproduce.pool import Recovery, eligible, generate_pool, recovered_of_new, select
 from aldesign.reproduce.screening import train_and_judge
 from aldesign.reproduce.study import POOL, Job, Study, stages
 from aldesign.reproduce.tables import Tables, find_tables, load_tables
@@ -120,8 +120,7 @@ def _train(study: Study, job: Job, tables: Tables) -> dict[str, Any]:
         model.save(study.oracle(job.model))
         write_text(wanted, "".join(f"{formula}\n" for formula in chosen))
     right, known = wanted.read_text(encoding="utf-8").split(), {row.formula for row in rows}
-    unknown = Recovery.of(set(chosen) - known, set(right) - known)
-    return found | Recovery.of(chosen, right).record() | {"new_recovery": unknown.recovery}
+    return found | Recovery.of(chosen, right).record() | recovered_of_new(chosen, right, known)
 
 
 def _label(study: Study, job: Job, tables: Tables) -> dict[str, Any]:
