@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
+
+with warnings.catch_warnings():  # linear_operator still compiles helpers the old way when it is imported
+    warnings.filterwarnings("ignore", ".*torch.jit.script.*", DeprecationWarning)
+    from gpytorch.kernels import MaternKernel, RBFKernel
+    from gpytorch.priors import LogNormalPrior
 
 Kernel = Literal["matern52", "matern32", "rbf"]
 KERNELS: tuple[Kernel, ...] = ("matern52", "matern32", "rbf")
@@ -22,7 +29,6 @@ _SPREAD = math.sqrt(3.0)  # of the prior of a log length scale
 _NOISE = (-4.0, 1.0)  # prior of the log noise variance: mean and standard deviation
 LEAST_NOISE = 1e-4  # of the labels' variance: a Cholesky factor exists even for repeated rows
 _LOG_LENGTH_SCALES = (math.log(2.5e-2), math.log(1e5))
-_TINY = 1e-20  # squared distance below which the gradient of a root is not followed
 _STEPS = 100
 
 
@@ -40,28 +46,28 @@ class Hyperparameters:
     noise: float
 
 
-def squared_distances(a: Sequence[Tensor], b: Sequence[Tensor]) -> list[Tensor]:
-    """Return the squared distances (n, m) within each block between points (n, width) and (m, width) of it."""
-    return [
-        (p.square().sum(1)[:, None] + q.square().sum(1) - 2.0 * (p @ q.T)).clamp_min(0.0)
-        for p, q in zip(a, b, strict=True)
-    ]
+def correlation(
+    kernel: Kernel, a: Sequence[Tensor], b: Sequence[Tensor], length_scale: Sequence[float] | Tensor
+) -> Tensor:
+    """Return the correlation (n, m) of points given as blocks (n, width) and (m, width) of features.
+
+    The distance over all blocks, each in units of its length scale, is what the kernel is a function of.
+    """
+    found: Tensor = _covariance(kernel)(_scaled(a, length_scale), _scaled(b, length_scale)).to_dense()
+    return found
 
 
-def correlation(kernel: Kernel, squared: Tensor) -> Tensor:
-    """Return the kernel at squared distances in units of its length scale; Rasmussen & Williams (2006), 4.2."""
-    if kernel == "rbf":
-        return torch.exp(-0.5 * squared)
-    r = squared.clamp_min(_TINY).sqrt() * math.sqrt(5.0 if kernel == "matern52" else 3.0)
-    return (1.0 + r + r.square() / 3.0) * torch.exp(-r) if kernel == "matern52" else (1.0 + r) * torch.exp(-r)
+@lru_cache(maxsize=len(KERNELS))
+def _covariance(kernel: Kernel) -> Any:
+    """Return gpytorch's kernel of unit length scale."""
+    made = RBFKernel() if kernel == "rbf" else MaternKernel(nu=2.5 if kernel == "matern52" else 1.5)
+    made.double().requires_grad_(False)
+    made.lengthscale = 1.0
+    return made
 
 
-def scaled(squared: Sequence[Tensor], length_scale: Sequence[float] | Tensor) -> Tensor:
-    """Return the squared distances over all blocks, each in units of its length scale."""
-    total = squared[0] / length_scale[0] ** 2
-    for block, scale in zip(squared[1:], length_scale[1:], strict=True):
-        total = total + block / scale**2
-    return total
+def _scaled(points: Sequence[Tensor], length_scale: Sequence[float] | Tensor) -> Tensor:
+    return torch.cat([block / scale for block, scale in zip(points, length_scale, strict=True)], dim=1)
 
 
 def usual(blocks: Sequence[int]) -> Hyperparameters:
@@ -86,27 +92,27 @@ def most_probable(
         start: Where the search begins.
 
     """
-    squared = squared_distances(points, points)
-    expected = _log_length_scale(sum(block.shape[1] for block in points))
+    length_scale_prior = LogNormalPrior(_log_length_scale(sum(block.shape[1] for block in points)), _SPREAD)
+    noise_prior = LogNormalPrior(*_NOISE)
     eye = torch.eye(len(labels), dtype=labels.dtype)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         logs = torch.from_numpy(flat.copy()).requires_grad_(True)
-        factor = torch.linalg.cholesky(correlation(kernel, scaled(squared, logs[:-1].exp())) + logs[-1].exp() * eye)
+        scales, noise = logs[:-1].exp(), logs[-1].exp()
+        factor = torch.linalg.cholesky(correlation(kernel, points, points, scales) + noise * eye)
         _, residual = centred(factor, labels)
         evidence = 0.5 * residual.square().sum() + factor.diagonal().log().sum()
-        prior = (logs[:-1] - expected).square().sum() / (2 * _SPREAD**2)
-        prior = prior + (logs[-1] - _NOISE[0]).square() / (2 * _NOISE[1] ** 2)
-        total = evidence + prior + logs.sum()  # the densities are those of the parameters, not of their logarithms
+        prior = length_scale_prior.log_prob(scales).sum() + noise_prior.log_prob(noise)
+        total = evidence - prior
         (slope,) = torch.autograd.grad(total, logs)
         return float(total.detach()) / len(labels), slope.numpy() / len(labels)
 
     begin = np.log([*start.length_scale, start.noise])
     box = [_LOG_LENGTH_SCALES] * len(points) + [(math.log(LEAST_NOISE), 1.0)]
     found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=box, options={"maxiter": _STEPS})
-    *length_scale, noise = np.exp(found.x).tolist()
+    *length_scale, noise_variance = np.exp(found.x).tolist()
     note = "" if found.success else f"the search for hyper-parameters stopped early: {found.message}"
-    return Hyperparameters(tuple(length_scale), noise), note
+    return Hyperparameters(tuple(length_scale), noise_variance), note
 
 
 def centred(factor: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,6 @@ from aldesign.models.kernels import (
     centred,
     correlation,
     most_probable,
-    scaled,
-    squared_distances,
     usual,
 )
 from aldesign.models.training_rows import centre_and_scale, kept, query, spread
@@ -169,7 +167,7 @@ class GaussianProcess:
         self._constant = float(constant)
 
     def _correlation(self, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> torch.Tensor:
-        return correlation(self.kernel, scaled(squared_distances(a, b), self._found.length_scale))
+        return correlation(self.kernel, a, b, self._found.length_scale)
 
     def _standardised(self, x: torch.Tensor) -> list[torch.Tensor]:
         return list(torch.split((x - self._x_mean) / self._x_scale, self._widths, dim=1))
