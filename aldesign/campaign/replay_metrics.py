@@ -88,19 +88,16 @@ class Curve:
         return np.asarray(np.divide(self.found, chance, out=np.full(len(chance), np.nan), where=chance > 0))
 
     def labels_to(self, count: int) -> float:
-        """Return the labels paid when the `count`-th hit was found; infinite where it was not."""
+        """Return the place of the `count`-th hit in the order of choice; infinite where it was not found.
+
+        A batch is paid as a whole; its order is that in which its rows were preferred.
+        """
         reached = int(np.searchsorted(self.found, count))
         return float(reached) if reached < len(self.found) else math.inf
 
     def chance_to(self, count: int) -> float:
         """Return the labels that chance pays on average for the `count`-th hit."""
         return count * (self.rows + 1) / (self.hits + 1)
-
-    def acceleration(self, share: float) -> float:
-        """Return the acceleration factor AF at a share of the hits: labels of chance over ours; NaN if not reached."""
-        count = max(1, math.ceil(round(share * self.hits, 9)))
-        paid = self.labels_to(count)
-        return self.chance_to(count) / paid if math.isfinite(paid) else math.nan
 
 
 @dataclass(frozen=True)
@@ -155,34 +152,3 @@ def band(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     x = np.stack(values)
     error = x.std(axis=0, ddof=1) / math.sqrt(len(x)) if len(x) > 1 else np.zeros(x.shape[1])
     return x.mean(axis=0), error
-
-
-def figures(courses: Sequence[Course], curves: Sequence[Curve]) -> dict[str, Spread]:
-    """Return the figures of one strategy at the end, over its seeds, by name."""
-    last = [curve.enhancement[-1] for curve in curves]
-    told = {
-        "found": [float(curve.found[-1]) for curve in curves],
-        "share": [float(curve.share[-1]) for curve in curves],
-        "enhancement_factor": [float(value) for value in last],
-        "best_gap_ev": [float(curve.best_ev[-1]) for curve in curves],
-        "labels_to_first_hit": [curve.labels_to(1) for curve in curves],
-    }
-    for share in SHARES:
-        told[f"acceleration_{100 * share:.0f}"] = [curve.acceleration(share) for curve in curves]
-    for stage in STAGES:
-        told[f"seconds_{stage}"] = [course.seconds[stage] for course in courses]
-    told["seconds"] = [sum(course.seconds.values()) for course in courses]
-    return {name: Spread.of(values) for name, values in told.items()}
-
-
-def chance_figures(curves: Sequence[Curve]) -> dict[str, Spread]:
-    """Return what chance does on average, in closed form, over the seeds' pools."""
-    told = {
-        "found": [float(curve.by_chance[-1]) for curve in curves],
-        "share": [float(curve.by_chance[-1]) / curve.hits for curve in curves],
-        "enhancement_factor": [1.0 for _ in curves],
-        "labels_to_first_hit": [curve.chance_to(1) for curve in curves],
-    }
-    for share in SHARES:
-        told[f"acceleration_{100 * share:.0f}"] = [1.0 for _ in curves]
-    return {name: Spread.of(values) for name, values in told.items()}

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from aldesign.campaign.replay import Replayed
-from aldesign.campaign.replay_metrics import Spread, band, chance_figures, figures
+from aldesign.campaign.replay_metrics import Spread, band
+from aldesign.campaign.replay_seeds import chance_figures, figures
 from aldesign.files import write_csv, write_json
 
 CURVES, SUMMARY, PICKS, FIGURES, PICTURE = (
@@ -22,6 +23,16 @@ CURVES, SUMMARY, PICKS, FIGURES, PICTURE = (
 )
 CHANCE = "chance"
 """What `random` would find on average, in closed form."""
+MEANINGS = {
+    "labels_to_first_hit": "place of the first hit in the order of choice; batches are paid as a whole",
+    "first_hit_batch_labels": "labels paid up to the end of the batch that holds the first hit",
+    "enhancement_factor": "hits found over hits that chance finds with as many labels, on average",
+    "acceleration": "mean over seeds of the labels that chance needs for a share of the hits, over the mean place of "
+    "the hit that completes it",
+    "error": "standard error over seeds; of an acceleration by the delta method",
+    "seeds": "seeds that have the figure; a mean stands only where all of them have",
+}
+"""What the columns of the summary mean."""
 _DIGITS = 6
 
 
@@ -33,20 +44,24 @@ def write_replay(found: Replayed, folder: Path) -> list[str]:
     write_csv(folder / PICKS, _PICK_COLUMNS, _pick_rows(found))
     records = summary(found)
     write_csv(folder / SUMMARY, list(records[0]), [list(record.values()) for record in records])
-    write_json(folder / FIGURES, {**facts(found), "figures": records, "checkpoints": checkpoints(found)})
+    write_json(
+        folder / FIGURES, {**facts(found), "columns": MEANINGS, "figures": records, "checkpoints": checkpoints(found)}
+    )
     write_picture(found, folder / PICTURE)
     return [CURVES, PICKS, SUMMARY, FIGURES, PICTURE]
 
 
 def facts(found: Replayed) -> dict[str, Any]:
     """Return what was replayed, as JSON values."""
-    some = found.curves[0]
+    rows, hits = counts(found)
     return {
         "campaign": found.name,
         "table": found.pool.origin,
         "wanted": found.hits.text,
-        "rows_to_buy": some.rows,
-        "hits_to_find": some.hits,
+        "rows_to_buy": _mean(rows),
+        "rows_to_buy_range": [min(rows), max(rows)],
+        "hits_to_find": _mean(hits),
+        "hits_to_find_range": [min(hits), max(hits)],
         "seeds": sorted({course.seed for course in found.courses}),
         "labels": found.labels,
         "batch": found.batch,
@@ -54,11 +69,23 @@ def facts(found: Replayed) -> dict[str, Any]:
     }
 
 
+def counts(found: Replayed) -> tuple[list[int], list[int]]:
+    """Return the rows that may be bought and the hits among them, one of each a seed: they depend on its start."""
+    curves = next(iter(found.by_strategy.values()))[1]
+    return [curve.rows for curve in curves], [curve.hits for curve in curves]
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """Return one number, or the range of several and their mean."""
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,} (mean {_mean(numbers):,})"
+
+
 def summary(found: Replayed) -> list[dict[str, Any]]:
     """Return the figures at the last label, one record a strategy; chance in closed form is the last.
 
-    A figure is its mean over seeds, its standard error (empty for one seed), and, of those that a seed may lack, the
-    number of seeds that have it. A mean stands only where every seed has the figure.
+    A figure is its mean over seeds (AF: a ratio of means), its standard error (empty for one seed), and, of those that
+    a seed may lack, the number of seeds that have it. A mean stands only where every seed has the figure.
     """
     told = {name: figures(courses, curves) for name, (courses, curves) in found.by_strategy.items()}
     told[CHANCE] = chance_figures(next(iter(found.by_strategy.values()))[1])
@@ -93,7 +120,7 @@ def _flat(columns: dict[str, None], spreads: dict[str, Spread]) -> dict[str, Any
         spread = spreads.get(column, Spread(None, None, 0))
         record[column] = _rounded(spread.mean)
         record[f"{column}_error"] = _rounded(spread.error)
-        if column.startswith(("labels_to", "acceleration")):
+        if column.startswith(("labels_to", "first_hit", "acceleration")):
             record[f"{column}_seeds"] = spread.count
     return record
 
@@ -127,6 +154,11 @@ def _pick_rows(found: Replayed) -> Iterator[Sequence[object]]:
             formula, gap = found.pool.formulas[row], float(found.pool.gaps[row])
             hit = str(bool(found.hits.mask[row])).lower()
             yield course.strategy, course.seed, i + 1, int(batch[i]), formula, gap, *expected, hit
+
+
+def _mean(numbers: Sequence[int]) -> float:
+    mean = sum(numbers) / len(numbers)
+    return int(mean) if mean == int(mean) else round(mean, 1)
 
 
 def _rounded(value: float | None) -> float | None:

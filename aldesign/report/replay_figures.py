@@ -11,7 +11,9 @@ import numpy as np
 
 from aldesign.campaign.replay import Replayed
 from aldesign.campaign.replay_metrics import SHARES, Curve, band
+from aldesign.campaign.replay_seeds import acceleration, hits_at
 from aldesign.files import atomic_path
+from aldesign.report.replay import counts, in_words
 from aldesign.report.svg import ACCENT, GENERATOR, LATENT, MUTED, PAPER, SEED, USER, style
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ def write_picture(found: Replayed, path: Path) -> None:
 
 
 def _title(found: Replayed) -> str:
-    some = found.curves[0]
+    rows, hits = counts(found)
     wanted = found.hits.text.replace(">=", "≥").replace("<=", "≤")
-    return f"{found.name}: {some.hits:,} of {some.rows:,} materials have a {wanted}"
+    return f"{found.name}: {in_words(hits)} of {in_words(rows)} materials have a {wanted}"
 
 
 def _below(found: Replayed) -> str:
@@ -56,11 +58,12 @@ def _below(found: Replayed) -> str:
 
 def _draw_share(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
     """Draw the share of the hits that is found after each label."""
-    some = next(iter(curves.values()))[0]
-    n = some.labels
-    ceiling = 100 * np.minimum(n, some.hits) / some.hits
+    seeds = next(iter(curves.values()))
+    n = seeds[0].labels
+    ceiling = np.mean([100 * np.minimum(n, curve.hits) / curve.hits for curve in seeds], axis=0)
+    chance = np.mean([100 * curve.by_chance / curve.hits for curve in seeds], axis=0)
     axes.plot(n, ceiling, color=MUTED, linewidth=1, linestyle=_DOTTED)
-    axes.plot(n, 100 * some.by_chance / some.hits, color=MUTED, linewidth=1, linestyle=_DASHED)
+    axes.plot(n, chance, color=MUTED, linewidth=1, linestyle=_DASHED)
     ends = [] if "best" in curves else [("every label a hit", float(ceiling[-1]), MUTED)]
     for name, measured in curves.items():
         mean, error = band([100 * curve.share for curve in measured])
@@ -92,18 +95,17 @@ def _draw_acceleration(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> Non
     top = 1.0
     for name, measured in curves.items():
         hits = min(curve.hits for curve in measured)
-        shares = np.arange(1, hits + 1) / hits
-        values = np.array([[curve.acceleration(share) for share in shares] for curve in measured])
-        fine = np.isfinite(values).all(axis=0) & (shares >= _LEAST_SHARE)
-        if name == "best" or not (fine & (shares >= SHARES[0])).any():
+        told = {k / hits: acceleration(measured, k / hits) for k in range(1, hits + 1) if k >= _LEAST_SHARE * hits}
+        reached = [(share, spread.mean, spread.error or 0.0) for share, spread in told.items() if spread.mean]
+        if name == "best" or not reached or reached[-1][0] < SHARES[0]:
             continue
-        mean, error = band(list(values[:, fine]))
-        _line(axes, 100 * shares[fine], mean, error, name)
+        shares, mean, error = np.array(reached).T
+        _line(axes, 100 * shares, mean, error, name)
         top = max(top, float((mean + error).max()))
-        marks = {share: float(np.mean([curve.acceleration(share) for curve in measured])) for share in SHARES}
-        marks = {share: value for share, value in marks.items() if math.isfinite(value)}
+        ours = {share: acceleration(measured, share).mean for share in SHARES}
+        marks = {share: factor for share, factor in ours.items() if factor is not None}
         # a share that no whole number of hits makes up stands at the next that one does
-        x, y = [100 * max(1, math.ceil(share * hits - 1e-9)) / hits for share in marks], list(marks.values())
+        x, y = [100 * hits_at(share, hits) / hits for share in marks], list(marks.values())
         axes.plot(x, y, "o", color=_colour(name), markeredgecolor=PAPER, markersize=7)
         if name == "campaign":
             for place in zip(x, y, strict=True):
@@ -112,8 +114,8 @@ def _draw_acceleration(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> Non
     axes.set(xlabel="share of the hits found (%)", ylabel="AF: labels by chance / labels paid", xlim=(0, 100))
     axes.set_ylim(0, 1.1 * top)
     if len(axes.lines) == 1:
-        told = axes.text(0.5, 0.5, f"no strategy found {100 * SHARES[0]:.0f} %\nof the hits in every seed")
-        told.set(transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        text = axes.text(0.5, 0.5, f"no strategy found {100 * SHARES[0]:.0f} %\nof the hits in every seed")
+        text.set(transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
 def _line(axes: Axes, x: np.ndarray, mean: np.ndarray, error: np.ndarray, name: str) -> None:

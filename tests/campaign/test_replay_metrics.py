@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom, nhypergeom
 
-from aldesign.campaign.replay_metrics import Course, Curve, Spread, band, chance_figures, figures, measure
+from aldesign.campaign.replay_metrics import Course, Curve, Spread, band, measure
 from aldesign.campaign.replay_runs import Run
+from aldesign.campaign.replay_seeds import acceleration, chance_figures, figures, first_hit_paid
 from aldesign.campaign.replay_strategies import Ground, buy
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.models.acquisition import Objective
@@ -73,11 +75,49 @@ def test_factors_by_hand() -> None:
     assert curve.enhancement[1:].tolist() == pytest.approx([5, 2.5, 10 / 3, 3.75, 3])
     assert [curve.labels_to(k) for k in (1, 2, 3, 4)] == [1, 3, 4, math.inf]
     # chance needs 21 / 5 labels a hit: 4.2, 8.4, 12.6 for one to three
-    assert curve.acceleration(0.25) == pytest.approx(4.2)
-    assert curve.acceleration(0.10) == pytest.approx(4.2)  # no part of a hit can be found
-    assert curve.acceleration(0.50) == pytest.approx(8.4 / 3)
-    assert curve.acceleration(0.75) == pytest.approx(12.6 / 4)
-    assert math.isnan(curve.acceleration(0.80))
+    assert acceleration([curve], 0.25).mean == pytest.approx(4.2)
+    assert acceleration([curve], 0.25).error is None
+    assert acceleration([curve], 0.10).mean == pytest.approx(4.2)  # no part of a hit can be found
+    assert acceleration([curve], 0.50).mean == pytest.approx(8.4 / 3)
+    assert acceleration([curve], 0.75).mean == pytest.approx(12.6 / 4)
+    assert acceleration([curve], 0.80) == Spread(None, None, 0)
+
+
+def test_an_acceleration_is_a_ratio_of_means_with_the_error_of_a_jackknife() -> None:
+    rng = np.random.default_rng(5)
+    paid_by, hits = rng.poisson(40, 80), rng.poisson(9, 80) + 1
+    curves = [curve_of([0] * int(n) + [1], int(k), 300) for n, k in zip(paid_by, hits, strict=True)]
+    told = acceleration(curves, 0.0)
+    chance = np.array([301 / (curve.hits + 1) for curve in curves])
+    paid = np.array([len(curve.found) - 1.0 for curve in curves])
+    assert told.mean == pytest.approx(chance.mean() / paid.mean())
+    without = (chance.sum() - chance) / (paid.sum() - paid)
+    assert told.error == pytest.approx(math.sqrt(79 / 80 * np.square(without - without.mean()).sum()), rel=0.05)
+
+
+def test_chance_has_an_acceleration_of_one(make_spec: SpecMaker) -> None:
+    hits = np.arange(40) % 10 == 0
+    curves = []
+    for seed in range(400):
+        rows = bought_by("random", make_spec(f"seed={seed}"), np.zeros(40), 40, 40)
+        found = np.concatenate([[0], np.cumsum(hits[rows])])
+        curves.append(Curve(found, found.astype(float), 4, 40))
+    for share in (0.10, 0.25, 0.50, 0.80):
+        told = acceleration(curves, share)
+        assert told.mean is not None
+        assert told.error is not None
+        assert abs(told.mean - 1) < 4.5 * told.error
+        assert told.error < 0.06
+    # a mean of ratios would not be
+    assert np.mean([curve.chance_to(1) / curve.labels_to(1) for curve in curves]) > 1.5
+
+
+def test_the_first_hit_is_paid_for_with_its_whole_batch() -> None:
+    bought = replace(course([9], list(range(7))), batches=(3, 3, 1))
+    for place, paid in ((1, 3), (3, 3), (4, 6), (6, 6), (7, 7)):
+        curve = curve_of([int(n >= place) for n in range(1, 8)], 1, 10)
+        assert (curve.labels_to(1), first_hit_paid(bought, curve)) == (place, paid)
+    assert first_hit_paid(bought, curve_of([0] * 7, 1, 10)) == math.inf
 
 
 def test_the_best_gap_counts_the_start_and_follows_the_goal() -> None:
@@ -134,10 +174,11 @@ def test_spreads_are_those_of_samples() -> None:
 
 def test_figures_tell_the_end_of_all_seeds() -> None:
     curves = [curve_of([1, 2, 2], 2, 10), curve_of([0, 0, 1], 2, 10)]
-    told = figures([course([0], [1]), course([0], [1], seed=1)], curves)
+    told = figures([course([0], [1, 2, 3]), course([0], [1, 2, 3], seed=1)], curves)
     assert (told["found"].mean, told["share"].mean) == (1.5, 0.75)
     assert told["labels_to_first_hit"].mean == 2.0
-    assert told["acceleration_50"].mean == pytest.approx((11 / 3 / 1 + 11 / 3 / 3) / 2)
+    assert told["first_hit_batch_labels"].mean == 3.0
+    assert told["acceleration_50"].mean == pytest.approx((11 / 3) / 2)
     assert (told["acceleration_80"].mean, told["acceleration_80"].count) == (None, 1)
     chance = chance_figures(curves)
     assert chance["found"].mean == pytest.approx(0.6)

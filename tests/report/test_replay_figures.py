@@ -49,8 +49,10 @@ def test_the_summary_is_the_mean_over_seeds(found: Replayed) -> None:
     # 3 hits among 8 rows: chance finds 1.5 with four labels, and needs 9 / 4 labels a hit
     assert campaign["enhancement_factor"] == 2.0
     assert campaign["acceleration_10"] == 2.25
-    assert campaign["acceleration_80"] == pytest.approx((6.75 / 4 + 6.75 / 3) / 2)
-    assert campaign["acceleration_80_error"] == pytest.approx((6.75 / 3 - 6.75 / 4) / 2, abs=1e-6)
+    assert campaign["acceleration_80"] == pytest.approx(6.75 / 3.5, abs=1e-6)
+    # labels 4 and 3: their mean 3.5 has the error 0.5
+    assert campaign["acceleration_80_error"] == pytest.approx(6.75 / 3.5 * 0.5 / 3.5, abs=1e-6)
+    assert (campaign["labels_to_first_hit"], campaign["first_hit_batch_labels"]) == (1.0, 2.0)
     assert (campaign["seconds_surrogate"], campaign["best_gap_ev"]) == (1.5, 8.7)
     assert (chance["found"], chance["labels_to_first_hit"], chance["best_gap_ev"]) == (1.5, 2.25, None)
     assert records["random"]["labels_to_first_hit"] is None
