@@ -29,8 +29,8 @@ def notes(lines: Records, records: Records, study: Study, tables: Tables) -> str
     samples = {line["sample"] for line in lines}
     said = [
         (
-            f"{TITLE[0].upper()}{TITLE[1:]} (Xin et al. 2021, Table 1). The spread is that of the splits: other "
-            "campaigns, starts or oracles would scatter more."
+            f"{TITLE[0].upper()}{TITLE[1:]} (Xin et al. 2021, Table 1). The spread is that of the splits: how "
+            "much other campaigns, starts or oracles would scatter was not looked at."
         ),
         *_settings(records, study),
         _test(tables),
@@ -43,8 +43,8 @@ def notes(lines: Records, records: Records, study: Study, tables: Tables) -> str
         ),
         (
             "The oracle is the first repeat of Exp1, of the same kind as the screening model. It agrees with itself: "
-            "that repeat is left out of the recovery, new ones and false positives of Exp1, which tell how well further "
-            "models of the full table agree with it."
+            "that repeat is left out of the recovery, new ones and false positives of Exp1, which tell how well "
+            "further models of the full table agree with it."
         ),
     ]
     if samples & {"exp2-ours", "exp3-ours"}:
@@ -52,7 +52,8 @@ def notes(lines: Records, records: Records, study: Study, tables: Tables) -> str
     if samples & {"exp2-al", "exp3-al"}:
         said.append(
             '"The paper\'s labels" are its released active-learning rows. They were labelled by its oracle, whose '
-            "training file holds our test rows. Negative labels count as 0."
+            "training file holds our test rows; a part of R2 hold-out, MAE and RMSE there is on its predictions. "
+            "Negative labels count as 0."
         )
     said.append(f"Tables: {'; '.join(tables.notes)}.")
     return "\n".join(f"- {text}" for text in said)
@@ -113,7 +114,7 @@ def _ours(lines: Records, records: Records, tables: Tables) -> list[str]:
         ),
         (
             '**R2 hold-out, MAE and RMSE of "our campaign"** are mostly on our oracle\'s own predictions in that '
-            "narrow space, which are easier than true gaps. R2 test is the only column with independent truth."
+            "narrow space, not on calculated gaps. R2 test is the only column of these lines with independent truth."
         ),
     ]
     for line in lines:

@@ -58,12 +58,22 @@ def test_a_study_gives_the_papers_table_with_ours(
     pool = set(subprocess.run(["gzip", "-dc", out / "pool.txt.gz"], capture_output=True, text=True).stdout.split())
     assert len(pool) == 200
     assert set((out / "selected" / "random_forest.txt").read_text().split()) <= pool
+    text = (out / "table1.md").read_text()
+    assert "not comparable with the paper's number" in text
+    assert "from 6 labels paid in" in text
+    line = lines["exp2-ours"]
+    wanted = (out / "selected" / "random_forest.txt").read_text().split()
+    assert line["labelled_candidates"] + line["new_candidates"] == len(wanted)
     # more repeats add to what is there; nothing is done again
     stamps = {path: path.stat().st_mtime_ns for path in (out / "jobs").iterdir()}
     assert run(["reproduce", "exp1", "exp2", "--data", str(tables), "--out", str(out), *SMALL, "--repeats", "3"]) == 0
     assert capsys.readouterr().out.startswith("sample,model,repeats,rows")
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert len(list((out / "jobs").iterdir())) == len(stamps) + 4
+    # a call for less leaves none of it out
+    before = (out / "results.json").read_bytes()
+    assert run(words(tables, out, "exp1")) == 0
+    assert (out / "results.json").read_bytes() == before
     # another study is refused, unless it is forced
     assert run([*words(tables, out, "exp1"), "--seed", "1"]) == 2
     assert "holds a study with another seed" in capsys.readouterr().err
@@ -81,6 +91,10 @@ def test_the_fourth_experiment_starts_below_3_ev(
     assert record["widest_start_ev"] < 3.0
     assert record["iterations"] <= 30
     assert record["found"] == (record["best_ev"] > 6.0)
+    assert record["labels"] <= record["paid"] <= 20 * record["iterations"]
+    text = (out / "table1.md").read_text()
+    assert "predicted by our oracle" in text
+    assert "The graph starts" not in text  # it did not run
     with (out / "start" / "exp4.csv").open() as stream:
         start = [float(row["band_gap"]) for row in csv.DictReader(stream)]
     assert len(start) == record["rows"]
@@ -118,6 +132,7 @@ def test_a_killed_study_goes_on_to_the_same_table(tables: Path, tmp_path: Path) 
         (("exp5",), "no experiment is called 'exp5'"),
         (("--models", "dense"), "'dense' is no screening model"),
         (("--start", "stoichiometry_graph"), "cannot start from 'stoichiometry_graph'"),
+        (("--models", ",,"), "no screening model is named"),
     ],
 )
 def test_wrong_words_are_told(

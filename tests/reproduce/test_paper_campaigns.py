@@ -77,6 +77,7 @@ def test_the_first_wide_gap_is_found_among_paid_labels_only() -> None:
     state = state_of((0, 9.0), (1, 2.0), (1, None), (2, 5.9), (2, 6.1), (2, 8.0))
     found = first_above(state)
     assert (found["found"], found["iterations"], found["labels"]) == (True, 2, 3)
+    assert found["paid"] == 5  # a failed answer and the rest of the batch cost as much
     assert (found["best_ev"], found["best_formula"]) == (8.0, "Li7F")
     assert [row.value for row in labels_of(state)] == [2.0, 5.9, 6.1, 8.0]
     nothing = first_above(state_of((0, 9.0), (1, 6.0)))  # above 6 eV, not 6 eV

@@ -15,7 +15,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from aldesign.chemistry.formula import canonical, compositions
 from aldesign.errors import InputError
 from aldesign.records import Candidate, LabelledRow
-from aldesign.reproduce.pool import Recovery, eligible, generate_pool, in_pool, select
+from aldesign.reproduce.pool import Recovery, eligible, generate_pool, in_pool, recovered_of_new, select
 from aldesign.reproduce.screening import MODELS, STARTS, divide, settings, train_and_judge
 from aldesign.reproduce.tables import FILES, find_tables, load_tables
 
@@ -61,6 +61,13 @@ def test_recovery_of_a_list_made_by_hand() -> None:
     assert found.precision == pytest.approx(2 / 3, abs=1e-6)
     assert Recovery.of([], ["LiF"]) == Recovery(0, 0, 0, 0.0, None)
     assert Recovery.of(["LiF"], []) == Recovery(1, 0, 1, None, 0.0)
+
+
+def test_what_the_sample_labels_is_no_new_recovery() -> None:
+    found = recovered_of_new(["LiF", "NaF", "SiO2"], ["LiF", "NaF", "BaF2", "MgF2"], ["LiF", "BaF2", "NaCl"])
+    assert (found["labelled_candidates"], found["new_candidates"], found["new_recovered"]) == (2, 2, 1)
+    assert found["new_recovery"] == 0.5
+    assert recovered_of_new(["LiF"], ["LiF"], ["LiF"])["new_recovery"] is None
 
 
 @given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
