@@ -126,7 +126,8 @@ class Replay:
         self.bad = (*self.pool.bad, *own.bad)
         self.labels = self._labels()
         first = self.starts[spec.seed]
-        self.notes = (*self.pool.notes, *start_notes(plan.start, self.pool, own, spec.seed, first))
+        told = start_notes(plan.start, self.pool, own, spec.seed, first)
+        self.notes = (*self.pool.notes, *told, *self._limits_told())
 
     @cached_property
     def space(self) -> FeatureSpace:
@@ -203,19 +204,38 @@ class Replay:
         )
 
     def _labels(self) -> int:
-        stop = self.spec.stop
-        own = stop.budget or (stop.iterations * self.batch if stop.iterations else LABELS)
-        left = []
-        for start in self.starts.values():
-            offered = self.pool.buyable.copy()
-            offered[start] = False
-            left.append(int(offered.sum()))
+        for offered in self._offers():
             if not (self.hits.mask & offered).any():
                 raise InputError(
                     f"every row with a {self.hits.text} is known at the start: nothing is left to find",
                     "ask for more with another --threshold or --top, or start from fewer rows",
                 )
-        return min(self.plan.labels or own, *left)
+        return min(self._asked(), *(int(offered.sum()) for offered in self._offers()))
+
+    def _asked(self) -> int:
+        stop = self.spec.stop
+        return self.plan.labels or stop.budget or (stop.iterations * self.batch if stop.iterations else LABELS)
+
+    def _offers(self) -> list[np.ndarray]:
+        """Return which rows may be bought with each seed, shape (n,)."""
+        offers = []
+        for start in self.starts.values():
+            offered = self.pool.buyable.copy()
+            offered[start] = False
+            offers.append(offered)
+        return offers
+
+    def _limits_told(self) -> list[str]:
+        """Return in words where the table is too small for what is asked, or the question too easy."""
+        notes = []
+        if self._asked() > self.labels:
+            notes.append(f"{self.labels} labels are paid, not {self._asked()}: no more rows can be bought")
+        if any(self.hits.mask[offered].all() for offered in self._offers()):
+            notes.append(
+                f"every row that can be bought has a {self.hits.text}: any choice finds as much; "
+                "ask for more with --threshold or --top"
+            )
+        return notes
 
     def _facts(self) -> dict[str, Any]:
         """Return what decides the purchases, by the names that a refusal shows."""

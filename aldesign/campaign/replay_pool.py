@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -132,14 +133,18 @@ def find_hits(spec: CampaignSpec, pool: Pool, threshold_ev: float | None = None,
 
 
 def read_pool_table(
-    spec: CampaignSpec, path: Path, formula_column: str | None = None, value_column: str | None = None
+    spec: CampaignSpec,
+    path: Path,
+    formula_column: str | None = None,
+    value_column: str | None = None,
+    negative: Literal["reject", "clip", "keep"] = "reject",
 ) -> Table:
     """Return the table of known gaps. Raises InputError where it is missing, empty or unusable."""
     from aldesign.datasets.table import read_table
 
     if not path.is_file():
         raise InputError(f"there is no file {path}", "check the path given to --data")
-    return read_table(path, formula_column, value_column, level=spec.data.level)
+    return read_table(path, formula_column, value_column, level=spec.data.level, negative=negative)
 
 
 def _one_level(rows: Sequence[LabelledRow], level: str) -> tuple[list[LabelledRow], list[str]]:

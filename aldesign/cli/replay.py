@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aldesign.cli.campaign import Assignments, CampaignFile, shipped_or_path
-from aldesign.cli.options import Threads, flowing
+from aldesign.cli.options import Negative, Threads, flowing
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, print_rows, report_bad
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def replay(
     assignments: Assignments = None,
     formula_column: FormulaColumn = None,
     value_column: ValueColumn = None,
+    negative: Negative = "reject",
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time; results do not depend on it.")] = 1,
     threads: Threads = 1,
     quiet: Quiet = False,
@@ -68,8 +69,10 @@ def replay(
 
     DIR (default runs/replay-NAME) gets replay.csv (found, best gap and EF at each number of labels), picks.csv (each
     label with what was expected of it), summary.csv, summary.json and replay.png. EF is hits found over hits found by
-    chance; AF at a share of the hits is labels by chance over labels paid. The same command goes on after an
-    interruption; with more --seeds or other --strategies, --threshold or --top it adds what is missing.
+    chance; AF at a share of the hits is the mean number of labels by chance over that of ours, up to the hit that
+    completes the share. Places of hits are those in the order of choice, and batches are paid as a whole: "its batch"
+    is what had been paid when the first hit's batch was. The same command goes on after an interruption; with more
+    --seeds or other --strategies, --threshold or --top it adds what is missing.
     """
     from aldesign.campaign.replay import Replay, ReplayPlan
     from aldesign.campaign.replay_pool import read_pool_table
@@ -83,7 +86,7 @@ def replay(
     pin_threads(threads)
     rule = Start(start, start_below, keep_foreign)
     plan = ReplayPlan(seeds, labels, batch, strategies, rule, threshold, top, workers)
-    ready = Replay(spec, read_pool_table(spec, data, formula_column, value_column), plan)
+    ready = Replay(spec, read_pool_table(spec, data, formula_column, value_column, negative), plan)
     if not quiet:
         for text in ready.notes:
             note(text)
@@ -104,13 +107,16 @@ def replay(
 
 def _print_table(found: Replayed) -> None:
     """Print one row a strategy: mean ± standard error over the seeds."""
-    from aldesign.report.replay import facts, summary
+    from aldesign.report.replay import counts, facts, in_words, summary
 
     records = summary(found)
     about = facts(found)
+    rows, hits = counts(found)
+    seeds = len(about["seeds"])
     title = (
-        f"{about['campaign']}: {about['hits_to_find']} of {about['rows_to_buy']} rows with {about['wanted']}; "
-        f"{about['labels']} labels in batches of {about['batch']}, {len(about['seeds'])} seeds"
+        f"{about['campaign']}: {in_words(hits)} of {in_words(rows)} rows with {about['wanted']}; "
+        f"{about['labels']} labels in batches of {about['batch']}, "
+        + (f"{seeds} seeds, ± is a standard error over seeds" if seeds > 1 else "1 seed")
     )
     print_rows(
         [head for head, *_ in _COLUMNS], [[_cell(record, *rule) for rule in _COLUMNS] for record in records], title
@@ -126,7 +132,8 @@ _COLUMNS: tuple[tuple[str, str, float], ...] = (
     ("25%", "acceleration_25", 1),
     ("50%", "acceleration_50", 1),
     ("80%", "acceleration_80", 1),
-    ("first hit", "labels_to_first_hit", 1),
+    ("first hit's place", "labels_to_first_hit", 1),
+    ("its batch", "first_hit_batch_labels", 1),
     ("seconds", "seconds", 1),
 )
 

@@ -276,6 +276,12 @@ def test_seeds_that_change_nothing_are_told(ready: Callable[..., Replay], tmp_pa
     assert [len(course.start) for course in other.courses] == [9] * 4
 
 
+def test_questions_too_large_or_too_easy_are_told(ready: Callable[..., Replay]) -> None:
+    assert not any("labels are paid" in note or "any choice" in note for note in ready().notes)
+    assert "196 labels are paid, not 5000: no more rows can be bought" in ready(labels=5000).notes
+    assert any("every row that can be bought has a gap >= 0.1 eV" in note for note in ready(threshold_ev=0.1).notes)
+
+
 def test_the_start_is_told(ready: Callable[..., Replay], tmp_path: Path) -> None:
     own = tmp_path / "own.csv"
     own.write_text("formula,band_gap\nLiF,1.0\nNaF,8.99\nKF,8.88\nCuF,2\n")

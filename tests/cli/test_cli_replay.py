@@ -90,6 +90,35 @@ def test_json_and_quiet(words: list[str], tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == ""
 
 
+def test_negative_gaps_are_clipped_on_request(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = tmp_path / "known.csv"
+    known.write_text(known.read_text() + "CuTe,-0.2\n")
+    told = [*words, "--strategies", "random", "--seeds", "1"]
+    assert run([*told, "--out", str(tmp_path / "refused")]) == 0
+    assert "--negative clip sets it to 0" in capsys.readouterr().err
+    assert run([*told, "--negative", "clip", "--out", str(tmp_path / "clipped")]) == 0
+    assert "1 negative gaps set to 0" in capsys.readouterr().err
+    more, fewer = (json.loads((tmp_path / name / "summary.json").read_text()) for name in ("clipped", "refused"))
+    assert more["rows_to_buy"] == fewer["rows_to_buy"] + 1
+
+
+def test_the_table_says_what_its_errors_are(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aldesign.cli import replay
+
+    shown: list[tuple[list[str], str]] = []
+    monkeypatch.setattr(replay, "print_rows", lambda heads, _, title: shown.append((heads, title)))
+    assert run([*words, "--strategies", "random", "--start", "20", "--out", str(tmp_path / "run")]) == 0
+    heads, title = shown[0]
+    assert {"first hit's place", "its batch"} <= set(heads)
+    assert "± is a standard error over seeds" in title
+    facts = json.loads((tmp_path / "run" / "summary.json").read_text())
+    low, high = facts["hits_to_find_range"]
+    assert low < facts["hits_to_find"] < high
+    assert f"{low} to {high} (mean {facts['hits_to_find']}) of {facts['rows_to_buy']} rows" in title
+
+
 def test_the_default_folder_is_named_after_the_campaign(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
