@@ -15,7 +15,7 @@ from aldesign.reproduce.summary import first_wide, results, table_one
 from aldesign.reproduce.tables import find_tables, load_tables
 
 FOREST = "random_forest"
-FIGURES = {"rows": 80, "r2": 0.5, "test_r2": 0.4, "mae": 1.0, "rmse": 1.2, "candidates": 9}
+FIGURES: dict[str, object] = {"rows": 80, "r2": 0.5, "test_r2": 0.4, "mae": 1.0, "rmse": 1.2, "candidates": 9}
 
 
 @pytest.fixture
