@@ -28,6 +28,7 @@ FLOORS = {
     "aldesign.testing": 2,
     "aldesign.cards": 2,
     "aldesign.campaign": 3,
+    "aldesign.replay": 3,
     "aldesign.predict": 3,
     "aldesign.judging": 3,
     "aldesign.fitting": 3,

@@ -12,7 +12,7 @@ from aldesign.cli.options import Negative, Threads, flowing
 from aldesign.cli.output import FormulaColumn, Json, Quiet, ValueColumn, note, print_json, print_rows, report_bad
 
 if TYPE_CHECKING:
-    from aldesign.campaign.replay import Replayed
+    from aldesign.replay.rehearsal import Replayed
 
 
 def register(app: typer.Typer) -> None:
@@ -74,12 +74,12 @@ def replay(
     is what had been paid when the first hit's batch was. The same command goes on after an interruption; with more
     --seeds or other --strategies, --threshold or --top it adds what is missing.
     """
-    from aldesign.campaign.replay import Replay, ReplayPlan
-    from aldesign.campaign.replay_pool import read_pool_table
-    from aldesign.campaign.replay_start import Start
     from aldesign.campaign.spec import read_spec
     from aldesign.cli.live import training_progress
     from aldesign.learning.threads import pin_threads
+    from aldesign.replay.pool import read_pool_table
+    from aldesign.replay.rehearsal import Replay, ReplayPlan
+    from aldesign.replay.start import Start
     from aldesign.report.replay import facts, summary, write_replay
 
     spec = read_spec(shipped_or_path(campaign), tuple(assignments or ()))

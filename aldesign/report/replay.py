@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from aldesign.campaign.replay import Replayed
-from aldesign.campaign.replay_metrics import Spread, band
-from aldesign.campaign.replay_seeds import chance_figures, figures
 from aldesign.files import write_csv, write_json
+from aldesign.replay.metrics import Spread, band
+from aldesign.replay.rehearsal import Replayed
+from aldesign.replay.seeds import chance_figures, figures
 
 CURVES, SUMMARY, PICKS, FIGURES, PICTURE = (
     "replay.csv",

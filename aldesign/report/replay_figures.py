@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aldesign.campaign.replay import Replayed
-from aldesign.campaign.replay_metrics import SHARES, Curve, band
-from aldesign.campaign.replay_seeds import acceleration, hits_at
 from aldesign.files import atomic_path
+from aldesign.replay.metrics import SHARES, Curve, band
+from aldesign.replay.rehearsal import Replayed
+from aldesign.replay.seeds import acceleration, hits_at
 from aldesign.report.replay import counts, in_words
 from aldesign.report.svg import ACCENT, GENERATOR, LATENT, MUTED, PAPER, SEED, USER, style
 

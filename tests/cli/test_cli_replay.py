@@ -155,7 +155,7 @@ def test_bad_input_is_told_in_two_lines(
 def test_ctrl_c_is_130_and_the_same_command_goes_on(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aldesign.campaign import replay_runs
+    from aldesign.replay import runs as replay_runs
 
     once = replay_runs.buy
     calls: list[int] = []

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from aldesign.campaign.replay import Replayed
-from aldesign.campaign.replay_metrics import Course, measure
-from aldesign.campaign.replay_pool import Hits, Pool
 from aldesign.models.acquisition import Objective
+from aldesign.replay.metrics import Course, measure
+from aldesign.replay.pool import Hits, Pool
+from aldesign.replay.rehearsal import Replayed
 from aldesign.report import replay_figures
 from aldesign.report.replay import checkpoints, summary, write_replay
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aldesign.campaign.replay_metrics import SHARES, STAGES, Course, Curve, Spread
+from aldesign.replay.metrics import SHARES, STAGES, Course, Curve, Spread
 
 
 def hits_at(share: float, hits: int) -> int:

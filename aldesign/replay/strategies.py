@@ -13,10 +13,10 @@ import numpy as np
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.pool import spread
 from aldesign.campaign.ranking import objective
-from aldesign.campaign.replay_journal import Bought
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, SpecError
 from aldesign.protocols import Surrogate
+from aldesign.replay.journal import Bought
 from aldesign.seeds import stream
 
 STRATEGIES: Mapping[str, str] = {

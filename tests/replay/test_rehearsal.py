@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aldesign.campaign.replay import Replay, Replayed, ReplayPlan
-from aldesign.campaign.replay_pool import read_pool_table
-from aldesign.campaign.replay_start import Start
-from aldesign.campaign.replay_strategies import Ground, Request, buy
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError, RunDirectoryError, SpecError
+from aldesign.replay.pool import read_pool_table
+from aldesign.replay.rehearsal import Replay, Replayed, ReplayPlan
+from aldesign.replay.start import Start
+from aldesign.replay.strategies import Ground, Request, buy
 from aldesign.report.replay import write_replay
 
 SpecMaker = Callable[..., CampaignSpec]

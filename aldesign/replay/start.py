@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aldesign.campaign.replay_pool import Pool
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError
 from aldesign.records import BadRow, LabelledRow, TrialState
+from aldesign.replay.pool import Pool
 from aldesign.seeds import stream
 
 _SHOWN = 5  # formulas named in a note

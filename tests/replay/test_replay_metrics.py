@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom, nhypergeom
 
-from aldesign.campaign.replay_metrics import Course, Curve, Spread, band, measure
-from aldesign.campaign.replay_runs import Run
-from aldesign.campaign.replay_seeds import acceleration, chance_figures, figures, first_hit_paid
-from aldesign.campaign.replay_strategies import Ground, buy
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.models.acquisition import Objective
+from aldesign.replay.metrics import Course, Curve, Spread, band, measure
+from aldesign.replay.runs import Run
+from aldesign.replay.seeds import acceleration, chance_figures, figures, first_hit_paid
+from aldesign.replay.strategies import Ground, buy
 
 SpecMaker = Callable[..., CampaignSpec]
 

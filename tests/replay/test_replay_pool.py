@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aldesign.campaign.replay_pool import Pool, find_hits, make_pool, read_pool_table
-from aldesign.campaign.replay_start import Start, own_data, start_rows
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError
+from aldesign.replay.pool import Pool, find_hits, make_pool, read_pool_table
+from aldesign.replay.start import Start, own_data, start_rows
 
 Write = Callable[..., Path]
 TABLE = (

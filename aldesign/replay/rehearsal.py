@@ -14,17 +14,17 @@ import numpy as np
 from aldesign import __version__
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import objective
-from aldesign.campaign.replay_features import describe
-from aldesign.campaign.replay_journal import ReplayFolder
-from aldesign.campaign.replay_metrics import STAGES, Course, Curve, measure
-from aldesign.campaign.replay_pool import Hits, Pool, find_hits, make_pool
-from aldesign.campaign.replay_runs import Run, work_off
-from aldesign.campaign.replay_start import Start, own_data, start_notes, start_rows
-from aldesign.campaign.replay_strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, InterruptedRunError
 from aldesign.models.acquisition import Objective
 from aldesign.records import Table
+from aldesign.replay.features import describe
+from aldesign.replay.journal import ReplayFolder
+from aldesign.replay.metrics import STAGES, Course, Curve, measure
+from aldesign.replay.pool import Hits, Pool, find_hits, make_pool
+from aldesign.replay.runs import Run, work_off
+from aldesign.replay.start import Start, own_data, start_notes, start_rows
+from aldesign.replay.strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 
 if TYPE_CHECKING:
     from aldesign.models.features import FeatureSpace

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aldesign.campaign.replay_journal import ReplayFolder
 from aldesign.errors import FormulaError, InputError
+from aldesign.replay.journal import ReplayFolder
 
 if TYPE_CHECKING:
     from aldesign.models.features import FeatureSpace

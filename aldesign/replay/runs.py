@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aldesign.campaign.replay_journal import Bought, ReplayFolder
-from aldesign.campaign.replay_strategies import LEARNING, Ground, Request, buy
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import AldesignError
 from aldesign.execution import executor
+from aldesign.replay.journal import Bought, ReplayFolder
+from aldesign.replay.strategies import LEARNING, Ground, Request, buy
 
 
 @dataclass

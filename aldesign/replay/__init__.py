@@ -1,0 +1,1 @@
+"""A campaign rehearsed against a table of known gaps."""
