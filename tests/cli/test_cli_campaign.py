@@ -139,9 +139,12 @@ def test_ctrl_c_is_resumable(tmp_path: Path) -> None:
     directory = tmp_path / "interrupted"
     longer = ["--set", "stop.iterations=40"]
     command = [sys.executable, "-m", "aldesign", "run", TINY, "--out", str(directory), "--quiet", *longer]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    ) as process:
+
+    def heed() -> None:  # whoever started the tests in the background had them ignore Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed) as process:
         deadline = time.monotonic() + 120
         while not (directory / FILE_NAME).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
