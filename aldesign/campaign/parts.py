@@ -21,7 +21,7 @@ from aldesign.registry import load_oracle
 from aldesign.screens.energy import FORESEER
 
 if TYPE_CHECKING:
-    from aldesign.models.features import FeatureSpace
+    from aldesign.models.surrogates.features import FeatureSpace
     from aldesign.screens import ScreenContext
     from aldesign.structures.templates import TemplateLibrary
 
@@ -112,7 +112,7 @@ class Parts:
     @cached_property
     def features(self) -> FeatureSpace:
         """What the surrogate sees of a formula. Raises InputError for an unknown descriptor."""
-        from aldesign.models.features import FeatureSpace
+        from aldesign.models.surrogates.features import FeatureSpace
 
         return FeatureSpace(self.spec.surrogate.features, self.encoder)
 
@@ -158,7 +158,7 @@ class Parts:
     @property
     def climbs(self) -> bool:
         """Whether the latent search can follow the gradient of the acquisition."""
-        from aldesign.models.features import LATENT
+        from aldesign.models.surrogates.features import LATENT
 
         surrogate = self.spec.surrogate
         return surrogate.kind == "gp" and surrogate.features == (LATENT,) and self.spec.acquisition.kind == "ucb"
@@ -201,7 +201,7 @@ class Parts:
         """
         if self.second is None:
             return self.acquirer(incumbent).score(*belief, rng)
-        from aldesign.models.multiobjective import expected_hypervolume_improvement
+        from aldesign.models.acquisition.multiobjective import expected_hypervolume_improvement
 
         return expected_hypervolume_improvement(self.goals, *self.beliefs(formulas, *belief), paid)
 

@@ -16,9 +16,9 @@ from aldesign.chemistry.mutations import mutate
 from aldesign.chemistry.neutrality import Options, valid_mask
 from aldesign.chemistry.onehot import compositions_of, decode_indices, indices
 from aldesign.errors import InputError
-from aldesign.models.latent_search import search as climb
-from aldesign.models.scatter import scatter
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.acquisition.latent_search import search as climb
+from aldesign.models.acquisition.scatter import scatter
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
 from aldesign.records import Candidate, Source
 from aldesign.seeds import stream
 

@@ -13,7 +13,7 @@ from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.pool import Scored, propose, spread
 from aldesign.campaign.state import CampaignState
-from aldesign.models.batch import choose_batch
+from aldesign.models.acquisition.batch import choose_batch
 from aldesign.records import Candidate, Trial, TrialState, Verdict
 from aldesign.seeds import stream
 
@@ -135,7 +135,7 @@ def together(parts: Parts, learned: Learned, items: Sequence[Screened], wanted: 
         return ranked
     most = min(len(ranked), _ASKED * wanted)
     if parts.second is not None:
-        from aldesign.models.multiobjective import choose_trade_offs
+        from aldesign.models.acquisition.multiobjective import choose_trade_offs
 
         mean, std = np.array([item.scored.expected for item in ranked]).T
         believed = parts.beliefs([item.scored.candidate.formula for item in ranked], mean, std)

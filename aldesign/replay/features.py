@@ -13,7 +13,7 @@ from aldesign.errors import FormulaError, InputError
 from aldesign.replay.journal import ReplayFolder
 
 if TYPE_CHECKING:
-    from aldesign.models.features import FeatureSpace
+    from aldesign.models.surrogates.features import FeatureSpace
 
 _CHUNK = 2048
 _LONG = 5.0  # seconds of work that are worth a file

@@ -27,7 +27,7 @@ from aldesign.replay.start import Start, own_data, start_notes, start_rows
 from aldesign.replay.strategies import LEARNING, Ground, learner_facts, refuse_unlearnable, strategy_names
 
 if TYPE_CHECKING:
-    from aldesign.models.features import FeatureSpace
+    from aldesign.models.surrogates.features import FeatureSpace
 
 LABELS = 1000
 """Labels paid where neither the command nor the campaign's own stop rule says how many."""
@@ -132,7 +132,7 @@ class Replay:
     @cached_property
     def space(self) -> FeatureSpace:
         """What the campaign's surrogate sees of a formula."""
-        from aldesign.models.features import LATENT, FeatureSpace
+        from aldesign.models.surrogates.features import LATENT, FeatureSpace
 
         names = self.spec.surrogate.features
         return FeatureSpace(names, Parts(self.spec).encoder if LATENT in names else None)

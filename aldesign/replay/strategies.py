@@ -84,7 +84,7 @@ def buy(request: Request, ground: Ground) -> Bought:
 
 def _learn_and_buy(request: Request, ground: Ground) -> Bought:
     """Refit the campaign's surrogate on all that is known, and choose by its acquisition or, greedy, by the mean."""
-    from aldesign.models.batch import choose_batch
+    from aldesign.models.acquisition.batch import choose_batch
 
     if not isinstance(ground.features, np.ndarray):
         raise TypeError(f"{request.strategy} was given no features")

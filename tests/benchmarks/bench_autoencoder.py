@@ -30,7 +30,7 @@ from aldesign.learning.threads import pin_threads
 from aldesign.models.autoencoder import PAPER_PLAN, PLAN, AutoencoderConfig, FormulaAutoencoder, exact
 from aldesign.models.autoencoder_targets import statistics
 from aldesign.models.counting import decoded
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
 from aldesign.models.train import split, usable
 from aldesign.models.train_autoencoder import SLACK, latent_quality, read_labels
 from aldesign.seeds import stream

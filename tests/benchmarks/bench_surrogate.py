@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from aldesign.models.acquisition import Objective, make_acquirer
-from aldesign.models.batch import choose_batch
-from aldesign.models.latent_search import search
+from aldesign.models.acquisition.batch import choose_batch
+from aldesign.models.acquisition.latent_search import search
 from aldesign.models.surrogates import make_surrogate
 
 D, POOL, KAPPA = 128, 20_000, 1.0

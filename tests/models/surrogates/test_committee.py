@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from aldesign.errors import InputError
-from aldesign.models.committee import Committee, start_of
 from aldesign.models.surrogates import make_surrogate
+from aldesign.models.surrogates.committee import Committee, start_of
 
 
 def test_moments_are_those_of_draws_from_a_member_taken_at_random():

@@ -6,9 +6,9 @@ import torch
 
 from aldesign.errors import InputError
 from aldesign.models.acquisition import Objective, make_acquirer
-from aldesign.models.batch import choose_batch
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.acquisition.batch import choose_batch
 from aldesign.models.surrogates import make_surrogate
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
 
 
 class Alone:

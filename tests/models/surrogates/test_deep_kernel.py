@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from aldesign.errors import InputError
-from aldesign.models.deep_kernel import DeepKernel, _forward
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.surrogates.deep_kernel import DeepKernel, _forward
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
 
 
 @pytest.fixture(autouse=True)

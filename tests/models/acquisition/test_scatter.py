@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aldesign.errors import InputError
-from aldesign.models.scatter import scatter
+from aldesign.models.acquisition.scatter import scatter
 
 STARTS = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0]])
 BOUNDS = np.array([[-1.0, -1.0, -1.0, -1.0], [3.0, 3.0, 7.0, 7.0]])

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import silu, smooth_l1_loss
 
 from aldesign.errors import InputError
-from aldesign.models.kernels import Kernel
-from aldesign.models.surrogate import GaussianProcess
-from aldesign.models.training_rows import centre_and_scale, kept, query
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
+from aldesign.models.surrogates.kernels import Kernel
+from aldesign.models.surrogates.training_rows import centre_and_scale, kept, query
 from aldesign.seeds import stream, torch_seed
 
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2

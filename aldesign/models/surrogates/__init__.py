@@ -38,15 +38,15 @@ def make_surrogate(
     limit: dict[str, Any] = {"max_observations": max_observations}
     try:
         if kind == "gp":
-            from aldesign.models.surrogate import GaussianProcess
+            from aldesign.models.surrogates.gaussian_process import GaussianProcess
 
             return GaussianProcess(blocks, start=start or None, **limit, **options)
         if kind == "deep_kernel":
-            from aldesign.models.deep_kernel import DeepKernel
+            from aldesign.models.surrogates.deep_kernel import DeepKernel
 
             return DeepKernel(blocks, start=start or None, seed=seed, **limit, **options)
         if kind == "trees":
-            from aldesign.models.trees import ExtraTrees
+            from aldesign.models.surrogates.trees import ExtraTrees
 
             return ExtraTrees(seed=seed, **limit, **options)
         if kind == "committee":
@@ -63,7 +63,7 @@ def _committee(
     limit: Mapping[str, Any],
     members: Sequence[str] = MEMBERS,
 ) -> JointSurrogate:
-    from aldesign.models.committee import Committee, start_of
+    from aldesign.models.surrogates.committee import Committee, start_of
 
     if len(set(members)) < len(members) or "committee" in members:
         raise InputError(f"the members of the committee are {list(members)}", "name other kinds, each once")

@@ -9,8 +9,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from aldesign.errors import InputError
-from aldesign.models.surrogate import GaussianProcess
-from aldesign.models.training_rows import keep_rows
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
+from aldesign.models.surrogates.training_rows import keep_rows
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_long_queries_are_answered_in_pieces(monkeypatch):
     x, y = sample()
     model = GaussianProcess().fit(x, y)
     whole = model.posterior(x)
-    monkeypatch.setattr("aldesign.models.surrogate._CHUNK", 7)
+    monkeypatch.setattr("aldesign.models.surrogates.gaussian_process._CHUNK", 7)
     for a, b in zip(whole, model.posterior(x), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9)
     assert model.posterior(np.empty((0, 5)))[0].shape == (0,)

@@ -6,7 +6,11 @@ from scipy.stats import norm
 
 from aldesign.errors import InputError
 from aldesign.models.acquisition import Objective
-from aldesign.models.multiobjective import choose_trade_offs, expected_hypervolume_improvement, non_dominated
+from aldesign.models.acquisition.multiobjective import (
+    choose_trade_offs,
+    expected_hypervolume_improvement,
+    non_dominated,
+)
 
 GOALS = (Objective("maximize"), Objective("minimize"))  # a wide gap and a low formation energy
 OBSERVED = np.array([[6.0, -1.0], [4.0, -2.0], [2.0, -3.0], [3.0, -1.0]])

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from aldesign.errors import InputError
 from aldesign.models.acquisition import Objective, UpperConfidenceBound, make_acquirer
-from aldesign.models.multiobjective import _Told  # before botorch, whose import warns
+from aldesign.models.acquisition.multiobjective import _Told  # before botorch, whose import warns
 
 WINDOW = Objective("window", 1.1, 1.7)
 gaps = st.floats(0, 20)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aldesign.models.trees import ExtraTrees
+from aldesign.models.surrogates.trees import ExtraTrees
 
 
 def test_variance_is_that_between_the_trees_plus_that_within_their_leaves():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aldesign.errors import InputError
-from aldesign.models.training_rows import kept, query
+from aldesign.models.surrogates.training_rows import kept, query
 
 _MOST = 2**31 - 1  # seeds that scikit-learn takes
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aldesign.errors import InputError
-from aldesign.models.kernels import (
+from aldesign.models.surrogates.kernels import (
     KERNELS,
     LEAST_NOISE,
     Hyperparameters,
@@ -19,7 +19,7 @@ from aldesign.models.kernels import (
     most_probable,
     usual,
 )
-from aldesign.models.training_rows import centre_and_scale, kept, query, spread
+from aldesign.models.surrogates.training_rows import centre_and_scale, kept, query, spread
 
 _CHUNK = 2048  # query rows held against all training rows at once
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aldesign.errors import FormulaError, InputError
-from aldesign.models.features import FeatureSpace
+from aldesign.models.surrogates.features import FeatureSpace
 
 FORMULAS = ["NaCl", "MgO", "LiFePO4"]
 

@@ -6,8 +6,8 @@ import torch
 
 from aldesign.errors import InputError
 from aldesign.models.acquisition import Objective, UpperConfidenceBound
-from aldesign.models.latent_search import _smooth_bound, search
-from aldesign.models.surrogate import GaussianProcess
+from aldesign.models.acquisition.latent_search import _smooth_bound, search
+from aldesign.models.surrogates.gaussian_process import GaussianProcess
 
 WINDOW = Objective("window", 1.1, 1.7)
 
