@@ -12,6 +12,7 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("oracle", "model"),
     ("oracle", "options", "path"),
     ("structures", "templates"),
+    ("structures", "hull"),
     ("target", "also", "model"),
 )
 _WORDS: dict[tuple[str, ...], str] = {

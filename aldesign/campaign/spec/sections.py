@@ -170,35 +170,6 @@ class OracleSpec(Section):
         return {**rest, "options": {**options, **{key: value[key] for key in beside}}}
 
 
-class StructuresSpec(Section):
-    """How formulas become crystals at the end."""
-
-    templates: str = "aflow"
-    max_emd: float = Field(10.0, gt=0)
-    max_sites: int = Field(40, ge=1)
-    tries: int = Field(20, ge=1)
-    relax: Literal["chgnet", "none"] = "chgnet"
-    steps: int = Field(100, ge=1)
-
-
-class RangeSpec(Section):
-    """A range with optional ends."""
-
-    min: float | None = None
-    max: float | None = None
-
-
-class ShortlistSpec(Section):
-    """How many candidates are exported, and the formation energy (eV/atom) they must have.
-
-    At most `consider` of the best measured formulas are given structures.
-    """
-
-    size: int = Field(20, ge=1)
-    consider: int | None = Field(None, ge=1)
-    formation_energy_per_atom: RangeSpec | None = RangeSpec(max=0.0)
-
-
 class StopSpec(Section):
     """When to stop; the first rule that holds ends the campaign.
 
@@ -221,11 +192,3 @@ class StopSpec(Section):
         if self.iterations is None and self.budget is None and self.hours is None:
             raise ValueError("a campaign must end: give at least one of iterations, budget, hours")
         return self
-
-
-class ExecutionSpec(Section):
-    """Where oracles run."""
-
-    kind: Literal["serial", "processes", "dask"] = "serial"
-    workers: int | Literal["auto"] = "auto"
-    address: str | None = None

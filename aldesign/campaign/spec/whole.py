@@ -9,19 +9,18 @@ from typing import Any
 import yaml
 from pydantic import Field, model_validator
 
+from aldesign.campaign.spec.crystals import ShortlistSpec, StructuresSpec
+from aldesign.campaign.spec.places import ExecutionSpec
 from aldesign.campaign.spec.sections import (
     AcquisitionSpec,
     DataSpec,
     EncoderSpec,
-    ExecutionSpec,
     GeneratorSpec,
     MutationSpec,
     OracleSpec,
     Section,
-    ShortlistSpec,
     SpaceSpec,
     StopSpec,
-    StructuresSpec,
     SurrogateSpec,
     TargetSpec,
 )
@@ -72,6 +71,8 @@ class CampaignSpec(Section):
             raise ValueError(
                 f"generator.fraction and mutations.fraction must leave {1 - MOST:.0%} to the latent search"
             )
+        if self.shortlist.e_above_hull is not None and self.structures.hull is None:
+            raise ValueError("shortlist.e_above_hull needs structures.hull: the source of known phases")
         try:
             json.dumps([self.oracle.options, self.screens], allow_nan=False)
         except (TypeError, ValueError) as error:

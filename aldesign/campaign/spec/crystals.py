@@ -1,0 +1,46 @@
+"""The sections about the end of a campaign: crystals, and which candidates are exported."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aldesign.campaign.spec.sections import Section
+
+
+class StructuresSpec(Section):
+    """How formulas become crystals at the end.
+
+    Of `tries` near templates the `candidates` that promise most are made and relaxed; the crystal of least energy is
+    kept. `hull` names the source of known phases that energies above hull are counted from: a folder of
+    ``aldesign data mp``, or a table of formulas and formation energies.
+    """
+
+    templates: str = "aflow"
+    max_emd: float = Field(10.0, gt=0)
+    max_sites: int = Field(40, ge=1)
+    tries: int = Field(20, ge=1)
+    candidates: int = Field(3, ge=1)
+    hull: str | None = None
+    relax: Literal["chgnet", "none"] = "chgnet"
+    steps: int = Field(100, ge=1)
+
+
+class RangeSpec(Section):
+    """A range with optional ends."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class ShortlistSpec(Section):
+    """How many candidates are exported, and the formation energy and energy above hull (eV/atom) they must have.
+
+    At most `consider` of the best measured formulas are given structures.
+    """
+
+    size: int = Field(20, ge=1)
+    consider: int | None = Field(None, ge=1)
+    formation_energy_per_atom: RangeSpec | None = RangeSpec(max=0.0)
+    e_above_hull: RangeSpec | None = None
