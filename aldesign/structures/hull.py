@@ -1,0 +1,246 @@
+"""Energy above the convex hull of known compounds, and the compounds that a formula would fall apart into.
+
+At zero temperature a compound is stable when no mixture of others with the same composition is lower in energy. The
+lowest mixture is a linear program over the entries of the chemical system and its subsystems: minimise the energy,
+keep the amount of each element. Ong et al., Chem. Mater. 20, 1798 (2008).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from aldesign.chemistry.elements import SYMBOLS
+from aldesign.chemistry.formula import Compositions, canonical, canonical_many, compositions
+from aldesign.errors import FormulaError, InputError
+from aldesign.records import BadRow
+
+LIMIT = 10.0  # eV/atom; the most stable solids have about -4.6
+FILES = ("energies.csv.gz", "energies.csv", "labels.csv.gz", "labels.csv")
+_LEAST = 1e-6  # share of atoms; less is rounding of the solver
+System = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HullDistance:
+    """Where a compound lies against the hull, or why that is unknown.
+
+    Attributes:
+        e_above_hull_ev_per_atom: Its formation energy less that of the lowest mixture of known phases; negative
+            where it would lower the hull; None with a reason.
+        products: The phases of that mixture and their shares of the atoms, the largest first; shares add up to 1.
+        reason: Why there is no distance; empty on success.
+        competitors: Known compounds, elements apart, in the chemical system and its subsystems; with none the
+            distance counts against the elements alone.
+
+    """
+
+    e_above_hull_ev_per_atom: float | None
+    products: tuple[tuple[str, float], ...] = ()
+    reason: str = ""
+    competitors: int = 0
+
+
+class Hull:
+    """Formation energies of known compounds, the lowest of each formula; elements lie at zero by definition.
+
+    Args:
+        formulas: Any spelling; repeats are polymorphs.
+        formation_energies_ev_per_atom: One per formula.
+        origin: Where they came from, for people.
+        bad: Rows of the source that hold no formation energy.
+        notes: What was understood of the source, for people.
+
+    Raises:
+        FormulaError: A formula cannot be read.
+        InputError: There is no entry, or an energy is not finite or beyond 10 eV/atom.
+
+    """
+
+    def __init__(
+        self,
+        formulas: Sequence[str],
+        formation_energies_ev_per_atom: Sequence[float],
+        *,
+        origin: str = "",
+        bad: Sequence[BadRow] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        lowest: dict[str, float] = {}
+        for text, formula, energy in zip(
+            formulas, canonical_many(formulas), map(float, formation_energies_ev_per_atom), strict=True
+        ):
+            if isinstance(formula, FormulaError):
+                raise formula
+            if reason := implausible(energy):
+                raise InputError(f"{text}: {reason}")
+            lowest[formula] = min(energy, lowest.get(formula, math.inf))
+        if not lowest:
+            raise InputError(f"there is no formation energy in {origin or 'an empty list'}", "give one row at least")
+        self.origin = origin
+        self.bad = tuple(bad)
+        self.notes = tuple(notes)
+        self.formulas: tuple[str, ...] = tuple(lowest)
+        self.energies_ev_per_atom = np.array(list(lowest.values()))
+        self._place = {formula: i for i, formula in enumerate(self.formulas)}
+        parsed = compositions(self.formulas)
+        self._fractions = parsed.fractions()
+        self._numbers = parsed.numbers
+        self._systems: dict[System, list[int]] = defaultdict(list)
+        for i, system in enumerate(_systems(parsed)):
+            if len(system) > 1:
+                self._systems[system].append(i)
+        self._known = set(np.unique(parsed.numbers).tolist()) - {0}
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    @classmethod
+    def from_path(cls, path: Path | str, *, formula_column: str | None = None, value_column: str | None = None) -> Hull:
+        """Return the hull of a user's own table; rows without a usable energy are listed in `bad`.
+
+        Args:
+            path: A table (CSV, JSON, JSON lines; plain or gzipped) of formulas and formation energies in eV/atom, or
+                a folder that ``aldesign data mp`` wrote: its ``energies.csv``, or else its ``labels.csv``.
+            formula_column: Column of the formulas; guessed by name where None.
+            value_column: Column of the energies; guessed by name where None.
+
+        Raises:
+            InputError: Nothing is there, a column is missing, no row is usable, or the energies are in another unit.
+
+        """
+        from aldesign.datasets.table import read_table
+
+        path = Path(path)
+        if path.is_dir():
+            found = next((path / name for name in FILES if (path / name).is_file()), None)
+            if found is None:
+                raise InputError(
+                    f"no table of formation energies in {path}",
+                    "a folder of `aldesign data mp` holds energies.csv or labels.csv; else name a CSV file",
+                )
+            path = found
+        table = read_table(
+            path,
+            formula_column,
+            value_column,
+            negative="keep",
+            target="formation_energy_per_atom",
+            duplicates="keep",
+        )
+        return cls(
+            [row.formula for row in table.rows],
+            [row.value for row in table.rows],
+            origin=str(path),
+            bad=table.bad,
+            notes=table.notes,
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hex digits of the sha256 over formulas and energies, whatever their order."""
+        total = hashlib.sha256()
+        for formula, energy in sorted(zip(self.formulas, self.energies_ev_per_atom.tolist(), strict=True)):
+            total.update(f"{formula},{energy!r}\n".encode())
+        return total.hexdigest()[:16]
+
+    def distance(
+        self, formula: str, formation_energy_ev_per_atom: float | None, *, without_own: bool = False
+    ) -> HullDistance:
+        """Return where one compound lies against the hull; see `distances`."""
+        return self.distances([formula], [formation_energy_ev_per_atom], without_own=without_own)[0]
+
+    def distances(
+        self,
+        formulas: Sequence[str],
+        formation_energies_ev_per_atom: Sequence[float | None],
+        *,
+        without_own: bool = False,
+    ) -> list[HullDistance]:
+        """Return where compounds lie against the hull, in order; what cannot be told carries its reason.
+
+        Args:
+            formulas: Any spelling.
+            formation_energies_ev_per_atom: On the scale of the hull's own entries; None where unknown.
+            without_own: Whether to leave a formula's own entry out, so that the distance of a known stable
+                compound says by how much it lies below all others.
+
+        """
+        answers: list[HullDistance] = []
+        for formula, name, energy in zip(
+            formulas, canonical_many(formulas), formation_energies_ev_per_atom, strict=True
+        ):
+            if isinstance(name, FormulaError):
+                answers.append(HullDistance(None, reason=f"{formula!r} is no formula: {name}"))
+            elif energy is None:
+                answers.append(HullDistance(None, reason="there is no formation energy"))
+            elif reason := implausible(energy):
+                answers.append(HullDistance(None, reason=reason))
+            else:
+                answers.append(self._distance(name, float(energy), without_own))
+        return answers
+
+    def _distance(self, formula: str, energy: float, without_own: bool) -> HullDistance:
+        composition = compositions([formula])
+        numbers = composition.numbers[0]
+        unknown = [SYMBOLS[z] for z in numbers if z and int(z) not in self._known]
+        if unknown:
+            return HullDistance(None, reason=f"{self.origin or 'the hull'} has no entry with {', '.join(unknown)}")
+        rows = self._rows(tuple(sorted(int(z) for z in numbers if z)))
+        if without_own and (own := self._place.get(formula)) is not None:
+            rows = rows[rows != own]
+        elements = np.flatnonzero(numbers)
+        found = self._lowest(rows, numbers[elements], composition.fractions()[0][elements])
+        if isinstance(found, str):
+            return HullDistance(None, reason=found, competitors=len(rows))
+        hull, shares = found
+        names = [self.formulas[row] for row in rows] + [canonical(SYMBOLS[z]) for z in numbers[elements]]
+        kept = [(name, share) for name, share in zip(names, shares.tolist(), strict=True) if share > _LEAST]
+        total = math.fsum(share for _, share in kept)
+        products = sorted(((name, share / total) for name, share in kept), key=lambda item: (-item[1], item[0]))
+        return HullDistance(energy - hull, tuple(products), competitors=len(rows))
+
+    def _rows(self, system: System) -> np.ndarray:
+        """Return the entries of two and more elements, all of them in `system`."""
+        parts = (part for size in range(2, len(system) + 1) for part in combinations(system, size))
+        return np.array([row for part in parts for row in self._systems.get(part, ())], dtype=int)
+
+    def _lowest(self, rows: np.ndarray, elements: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray] | str:
+        """Return the energy of the lowest mixture in eV/atom and its shares: entries, then elements; or why not."""
+        from scipy.optimize import linprog
+
+        place = np.zeros(len(SYMBOLS), dtype=int)
+        place[elements] = np.arange(len(elements))
+        numbers = self._numbers[rows]
+        entry, slot = np.nonzero(numbers)
+        table = np.zeros((len(elements), len(rows)))
+        table[place[numbers[entry, slot]], entry] = self._fractions[rows][entry, slot]
+        table = np.hstack([table, np.eye(len(elements))])
+        costs = np.append(self.energies_ev_per_atom[rows], np.zeros(len(elements)))
+        found = linprog(costs, A_eq=table, b_eq=target, method="highs")
+        return (float(found.fun), found.x) if found.success else f"no mixture was found: {found.message}"
+
+
+def implausible(energy_ev_per_atom: float) -> str:
+    """Return why a number cannot be a formation energy in eV/atom; empty where it can."""
+    if not math.isfinite(energy_ev_per_atom):
+        return f"a formation energy of {energy_ev_per_atom} is not a number"
+    if abs(energy_ev_per_atom) > LIMIT:
+        return (
+            f"a formation energy of {energy_ev_per_atom:g} eV/atom is beyond {LIMIT:g}, more than any solid's; "
+            "is it in meV, in kJ/mol or per formula?"
+        )
+    return ""
+
+
+def _systems(parsed: Compositions) -> list[System]:
+    """Return the atomic numbers of each composition, ascending."""
+    return [tuple(sorted(z for z in row if z)) for row in parsed.numbers.tolist()]
