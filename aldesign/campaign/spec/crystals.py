@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from aldesign.campaign.spec.scores import ScoreSpec
 from aldesign.campaign.spec.sections import Section
 
 
@@ -37,10 +38,23 @@ class RangeSpec(Section):
 class ShortlistSpec(Section):
     """How many candidates are exported, and the formation energy and energy above hull (eV/atom) they must have.
 
-    At most `consider` of the best measured formulas are given structures.
+    At most `consider` of the best measured formulas are given structures, the best gap first, until `size` of them are
+    accepted: who is accepted never depends on the score. Those accepted are listed by their `order`: the best ``gap``
+    first, or the highest ``score``. `pareto` names what the exported Pareto fronts weigh against each other:
+    stability is the energy above hull where every accepted candidate has one, else the formation energy.
     """
 
     size: int = Field(20, ge=1)
     consider: int | None = Field(None, ge=1)
     formation_energy_per_atom: RangeSpec | None = RangeSpec(max=0.0)
     e_above_hull: RangeSpec | None = None
+    order: Literal["gap", "score"] = "gap"
+    pareto: tuple[Literal["gap", "stability", "uncertainty", "cost"], ...] = Field(("gap", "stability"), min_length=2)
+    score: ScoreSpec = ScoreSpec()
+
+    @field_validator("pareto")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"each goal once, not {list(value)}")
+        return value
