@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import warnings
+import re
 
 import numpy as np
 import pytest
@@ -78,26 +78,11 @@ def test_well_known_crystals_are_stable_and_distorted_ones_are_not():
     assert deviation(cubic) > deviation(titanate)  # why the octahedra of CaTiO3 tilt
 
 
-def decorated(crystal, charges):
-    structure = to_pymatgen(crystal)
-    structure.add_oxidation_state_by_element(charges)
-    return structure
-
-
-@pytest.mark.filterwarnings("ignore:dict interface")  # of spglib, by matminer
 def test_the_index_is_that_of_matminer():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from matminer.featurizers.structure.bonding import GlobalInstabilityIndex
-
-        theirs = GlobalInstabilityIndex(r_cut=bond_valence.CUTOFF)
-        for crystal, charges in (
-            (rock_salt("Na", "Cl", 5.640), {"Na": 1, "Cl": -1}),
-            (rutile(u=0.29), {"Ti": 4, "O": -2}),
-            (calcium_titanate(), {"Ca": 2, "Ti": 4, "O": -2}),
-        ):
-            expected = theirs.featurize(decorated(crystal, charges))[0]
-            assert deviation(crystal, charges) == pytest.approx(expected, rel=1e-6)
+    # GlobalInstabilityIndex(r_cut=6.0) of matminer 0.10, which takes seconds to import
+    assert deviation(rock_salt("Na", "Cl", 5.640)) == pytest.approx(0.0139329557, rel=1e-6)
+    assert deviation(rutile(u=0.29)) == pytest.approx(0.0799292825, rel=1e-6)
+    assert deviation(calcium_titanate()) == pytest.approx(0.0839146591, rel=1e-6)
 
 
 def test_sums_of_okeeffe_and_brese_are_those_of_pymatgen(monkeypatch):
@@ -134,8 +119,6 @@ def test_parameters_prefer_what_the_table_trusts():
     ],
 )
 def test_no_deviation_has_a_reason(crystal, charges, reason):
-    import re
-
     found = bond_valences(crystal, charges)
     assert found.deviation is None
     assert found.sums is None
