@@ -192,7 +192,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from functools import partial\n"
-        "import test_execution as t\n"
+        "import test_workers as t\n"
         "if __name__ == '__main__':\n"
         "    list(t.run_all(partial(t.executor, 'processes', 1), t.sleep_and_tell, [sys.argv[2]]))\n"
     )
