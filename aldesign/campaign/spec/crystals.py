@@ -19,7 +19,7 @@ class StructuresSpec(Section):
     """
 
     templates: str = "aflow"
-    max_emd: float = Field(10.0, gt=0)
+    max_emd: float = Field(30.0, gt=0)
     max_sites: int = Field(40, ge=1)
     tries: int = Field(20, ge=1)
     candidates: int = Field(3, ge=1)
