@@ -10,10 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aldesign import __version__
+from aldesign.campaign.assessment import STABILITY, Assessed, Assessment, assess
 from aldesign.campaign.finishing import crystal_of
-from aldesign.campaign.ranking import Ranked, shortlist
+from aldesign.campaign.ranking import objective, shortlist
+from aldesign.campaign.recipe import NEAREST_TEXT, pareto_text, recipe_text
+from aldesign.campaign.rows import COLUMNS, row_of
+from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
+from aldesign.chemistry.elements import CLASSES
+from aldesign.chemistry.supply import PRICES_ORIGIN, SUPPLY_ORIGIN
 from aldesign.errors import InputError, StructureError
 from aldesign.files import atomic_path
 from aldesign.structures.cif import write_cif
@@ -21,34 +28,36 @@ from aldesign.structures.cif import write_cif
 CANDIDATES = "candidates.csv"
 SET_ASIDE = "set_aside.csv"
 PROVENANCE = "provenance.json"
-
-COLUMNS = (
-    "rank",
-    "formula",
+HEADER = (
     "gap_ev",
     "gap_std_ev",
-    "oracle",
     "level",
     "in_domain",
-    "source",
-    "iteration",
-    "trial",
-    "expected_gap_ev",
-    "expected_std_ev",
-    "oxidation_states",
     "template_id",
     "template_formula",
     "emd",
     "space_group",
+    "space_group_relaxed",
     "mapping",
+    "oxidation_states",
+    "relaxed",
+    "converged",
     "formation_energy_ev_per_atom",
     "energy_method",
     "formation_energy_graph_ev_per_atom",
     "formation_energy_graph_std_ev_per_atom",
-    "relaxed",
-    "cif",
-    "reason",
+    "energies_disagree",
+    "e_above_hull_ev_per_atom",
+    "decomposition",
+    "hull_reason",
+    "bond_valence_deviation_vu",
+    "nearest_known",
+    "nearest_known_emd",
+    "score",
+    "pareto",
+    "warnings",
 )
+"""Columns that a CIF's header repeats."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +82,18 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
         top: At most so many candidates.
     """
     make_folder(directory)
-    listed = shortlist(state, spec)
+    assessment = assess(shortlist(state, spec), state, spec)
     rows: list[dict[str, Any]] = []
-    aside = [_row(item, "") for item in listed.set_aside]
-    for item in listed.accepted[:top]:
-        name = f"{len(rows) + 1:03d}_{re.sub(r'[^A-Za-z0-9.]', '_', item.trial.candidate.formula)}.cif"
+    aside = [row_of(assessed) for assessed in assessment.set_aside]
+    for assessed in assessment.accepted[:top]:
+        item = assessed.item
+        name = _cif_name(len(rows) + 1, item.trial.candidate.formula)
         try:
-            write_cif(crystal_of(dict(item.record.facts)), directory / name, _provenance(state, item))
+            write_cif(crystal_of(dict(item.record.facts)), directory / name, cif_header(state, assessed))
         except StructureError as error:
-            aside.append({**_row(item, ""), "reason": str(error)})
+            aside.append({**row_of(assessed), "reason": str(error)})
             continue
-        rows.append({**_row(item, name), "rank": len(rows) + 1})
+        rows.append({**row_of(assessed, name), "rank": len(rows) + 1})
     for number, row in enumerate(aside, start=1):
         row["rank"] = number
     for stale in _own_crystals(directory, state) - {row["cif"] for row in rows}:
@@ -91,7 +101,8 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
     _write_csv(directory / CANDIDATES, rows)
     _write_csv(directory / SET_ASIDE, aside)
     with atomic_path(directory / PROVENANCE) as path:
-        path.write_text(json.dumps(dict(state.created), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(provenance(state, spec, assessment), indent=1, ensure_ascii=False)
+        path.write_text(text + "\n", encoding="utf-8")
     return Exported(directory, len(rows), len(aside))
 
 
@@ -114,58 +125,51 @@ def _own_crystals(directory: Path, state: CampaignState) -> set[str]:
     return found
 
 
-def _row(item: Ranked, cif: str) -> dict[str, Any]:
-    trial, facts = item.trial, item.record.facts
-    prediction = trial.prediction
-    if prediction is None:
-        raise ValueError(f"trial {trial.number} has no prediction")
-    states = next((v.evidence.get("oxidation_states") for v in trial.verdicts if v.screen == "neutrality"), None)
-    expected = trial.expected or (None, None)
-    return {
-        "formula": trial.candidate.formula,
-        "gap_ev": _shown(prediction.value),
-        "gap_std_ev": _shown(prediction.std),
-        "oracle": prediction.oracle.name,
-        "level": prediction.level,
-        "in_domain": prediction.in_domain,
-        "source": trial.candidate.source.value,
-        "iteration": trial.iteration,
-        "trial": trial.number,
-        "expected_gap_ev": _shown(expected[0]),
-        "expected_std_ev": _shown(expected[1]),
-        "oxidation_states": _pairs(states),
-        "template_id": facts.get("template_id"),
-        "template_formula": facts.get("template_formula"),
-        "emd": facts.get("emd"),
-        "space_group": facts.get("space_group"),
-        "mapping": _pairs(facts.get("mapping")),
-        "formation_energy_ev_per_atom": facts.get("formation_energy_ev_per_atom"),
-        "energy_method": facts.get("energy_method"),
-        "formation_energy_graph_ev_per_atom": facts.get("formation_energy_graph_ev_per_atom"),
-        "formation_energy_graph_std_ev_per_atom": facts.get("formation_energy_graph_std_ev_per_atom"),
-        "relaxed": facts.get("relaxed"),
-        "cif": cif,
-        "reason": item.record.reason,
+def _cif_name(number: int, formula: str) -> str:
+    return f"{number:03d}_{re.sub(r'[^A-Za-z0-9.]', '_', formula)}.cif"
+
+
+def cif_header(state: CampaignState, assessed: Assessed) -> dict[str, str]:
+    """Return the facts that stand at the top of a candidate's CIF; what is not known is left out."""
+    row = row_of(assessed)
+    created = state.created
+    prediction = assessed.item.trial.prediction
+    version = prediction.oracle.version if prediction else ""
+    facts: dict[str, object] = {
+        "campaign": created["spec"]["name"],
+        "spec digest": created["spec_digest"],
+        "aldesign": created["version"],
+        "trial": row["trial"],
+        "oracle": f"{row['oracle']} {version}".strip(),
+        **{name: row[name] for name in HEADER if name in row},
     }
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
 
 
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
-
-
-def _pairs(mapping: Any) -> str:
-    return " ".join(f"{key}:{value}" for key, value in (mapping or {}).items())
-
-
-def _provenance(state: CampaignState, item: Ranked) -> dict[str, str]:
-    row = _row(item, "")
-    kept = ("gap_ev", "gap_std_ev", "oracle", "level", "template_id", "emd", "formation_energy_ev_per_atom", "relaxed")
+def provenance(state: CampaignState, spec: CampaignSpec, assessment: Assessment) -> dict[str, Any]:
+    """Return what provenance.json holds: the campaign's beginning, and how the columns of this export were made."""
+    axes = [STABILITY[assessment.stability] if name == "stability" else name for name in spec.shortlist.pareto]
     return {
-        "campaign": str(state.created["spec"]["name"]),
-        "spec digest": str(state.created["spec_digest"]),
-        "aldesign": str(state.created["version"]),
-        "trial": str(item.trial.number),
-        **{key: str(row[key]) for key in kept},
+        **dict(state.created),
+        "export": {
+            "aldesign": __version__,
+            "columns": list(COLUMNS),
+            "order": spec.shortlist.order,
+            "score": {
+                "recipe": spec.shortlist.score.model_dump(mode="json"),
+                "target": objective(spec).describe(),
+                "units": dict(UNITS),
+                "in_words": recipe_text(spec),
+            },
+            "pareto": {"goals": axes, "in_words": pareto_text(spec, assessment.stability)},
+            "sources": {
+                "cost": PRICES_ORIGIN,
+                "supply_risk": SUPPLY_ORIGIN,
+                "hazards": {name: sorted(CLASSES[name]) for name in spec.shortlist.score.hazard.classes},
+                "nearest_known": NEAREST_TEXT,
+            },
+            "notes": list(assessment.notes),
+        },
     }
 
 

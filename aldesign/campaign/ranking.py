@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aldesign.campaign.scoring import properties, score
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState, StructureRecord
+from aldesign.chemistry.supply import supply_of
 from aldesign.models.acquisition import Objective
 from aldesign.records import Source, Trial
 
@@ -73,7 +75,8 @@ def shortlist(state: CampaignState, spec: CampaignSpec) -> Shortlist:
     """Return the candidates of the final table, in order of rank, accepted and set aside.
 
     The best trials are walked in order until enough are accepted, so the table depends on the answers alone and
-    not on when structures were made. The walk ends early at a trial whose structure is still to be made.
+    not on when structures were made. The walk ends early at a trial whose structure is still to be made. With
+    ``shortlist.order: score`` those whom the walk accepted are then listed by their scores, equal ones as walked.
     """
     accepted: list[Ranked] = []
     aside: list[Ranked] = []
@@ -83,4 +86,18 @@ def shortlist(state: CampaignState, spec: CampaignSpec) -> Shortlist:
             break
         chosen = accepted if record.accepted else aside
         chosen.append(Ranked(len(chosen) + 1, trial, record))
+    if spec.shortlist.order == "score":
+        accepted = _by_score(accepted, spec)
     return Shortlist(tuple(accepted), tuple(aside))
+
+
+def _by_score(accepted: list[Ranked], spec: CampaignSpec) -> list[Ranked]:
+    recipe, goal = spec.shortlist.score, objective(spec)
+
+    def value(item: Ranked) -> float:
+        supply = supply_of(item.trial.candidate.formula, recipe.hazard.classes)
+        found = score(properties(item.trial, item.record, supply), recipe, goal).value
+        return 0.0 if found is None else found
+
+    ordered = sorted(accepted, key=value, reverse=True)  # stable: equal scores stay as the walk met them
+    return [replace(item, rank=rank) for rank, item in enumerate(ordered, start=1)]
