@@ -1,0 +1,195 @@
+"""Where templates come from: pymatgen's AFLOW prototypes, files of crystals, and labels that rank polymorphs."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import json
+import math
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from aldesign.chemistry.elements import NUMBER, PETTIFOR
+from aldesign.errors import InputError
+from aldesign.records import BadRow, Crystal
+from aldesign.structures.cif import from_record, read_cifs, read_jsonl
+
+_UNKNOWN = ("", "nan", "none", "null", "na", "n/a")  # how tables spell a value left out
+_SHOWN = 3  # repeated ids that a note names
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What was read from a source of templates.
+
+    Attributes:
+        crystals: The crystals, ids being distinct.
+        bad: Rows that hold no crystal, or none that can be a template.
+        stability: Energy above hull in eV/atom by id, where the source tells.
+        notes: Which ids were given more than once.
+
+    """
+
+    crystals: tuple[Crystal, ...]
+    bad: tuple[BadRow, ...] = ()
+    stability: Mapping[str, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_aflow() -> list[Crystal]:
+    """Return the 288 prototypes of the AFLOW library that ship with pymatgen.
+
+    Raises:
+        InputError: pymatgen has none.
+
+    """
+    package = importlib.util.find_spec("pymatgen.analysis.prototypes")
+    folder = Path(str(package.origin)).parent if package and package.origin else Path()
+    path = folder / "aflow_prototypes.json.gz"
+    if not path.is_file():
+        raise InputError(f"pymatgen has no prototypes at {path}", "install pymatgen 2024.8 or later")
+    with gzip.open(path, "rb") as file:
+        entries = json.load(file)
+    shared = Counter(entry["tags"]["aflow"] for entry in entries)
+    seen: Counter[str] = Counter()
+    crystals = []
+    for entry in entries:
+        name = _aflow_id(entry["tags"], shared)
+        seen[name] += 1
+        crystals.append(_aflow_crystal(entry["snl"], name if seen[name] == 1 else f"{name}-{seen[name]}"))
+    return crystals
+
+
+def read_templates(path: Path) -> Source:
+    """Return the crystals of a file or folder (see `TemplateLibrary.from_path`).
+
+    Raises:
+        InputError: Nothing is there, or nothing in it is a crystal.
+
+    """
+    stability: dict[str, float] = {}
+    notes: list[str] = []
+    if path.is_dir():
+        for name in ("structures.jsonl.gz", "structures.jsonl"):
+            if (path / name).is_file():
+                stability, notes = _read_stability(path)
+                path = path / name
+                break
+    rows = _read_rows(path)
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    read = [row for row in rows if isinstance(row, Crystal)]
+    crystals = []
+    for crystal in read:
+        beyond = sorted({symbol for symbol in crystal.species if PETTIFOR[NUMBER[symbol]] < 0})
+        if beyond:
+            reason = f"{', '.join(beyond)} has no place on the modified Pettifor scale, which holds H to Lr"
+            bad.append(BadRow(str(path), 0, crystal.id, reason))
+        else:
+            crystals.append(crystal)
+    if not crystals:
+        first = f"first reason, line {bad[0].line}: {bad[0].reason}" if bad else "it is empty"
+        raise InputError(f"no crystal could be read from {path}", first)
+    distinct, more = _distinct(crystals)
+    return Source(tuple(distinct), tuple(bad), stability, (*notes, *more))
+
+
+def _read_rows(path: Path) -> Sequence[Crystal | BadRow]:
+    if path.is_dir() or path.suffix.lower() == ".cif":
+        crystals, bad = read_cifs(path)
+        return [*crystals, *bad]
+    return list(read_jsonl(path))
+
+
+def _distinct(crystals: Sequence[Crystal]) -> tuple[list[Crystal], list[str]]:
+    """Return crystals with distinct ids, the further ones of an id being numbered, and a note on them."""
+    times = Counter(crystal.id for crystal in crystals)
+    repeated = [name for name, count in times.items() if count > 1]
+    if not repeated:
+        return list(crystals), []
+    taken, seen = set(times), Counter[str]()
+    found = []
+    for crystal in crystals:
+        seen[crystal.id] += 1
+        name, number = crystal.id, seen[crystal.id]
+        if number > 1:
+            while (name := f"{crystal.id}-{number}") in taken:
+                number += 1
+            taken.add(name)
+        found.append(crystal if name == crystal.id else replace(crystal, id=name))
+    shown = ", ".join(f"{name!r} ({times[name]} times)" for name in repeated[:_SHOWN])
+    more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
+    extra = sum(times[name] - 1 for name in repeated)
+    return found, [f"ids that name several crystals: {shown}{more}; {extra} crystals were given a number, as in id-2"]
+
+
+def _aflow_id(tags: Mapping[str, str], shared: Mapping[str, int]) -> str:
+    label = tags["aflow"]
+    if shared[label] == 1:
+        return f"aflow/{label}"
+    name = tags["strukturbericht"] if tags["strukturbericht"] != "None" else tags["mineral"] or "other"
+    return f"aflow/{label}/{name.replace(' ', '-')}"
+
+
+def _aflow_crystal(snl: Mapping[str, Any], name: str) -> Crystal:
+    lattice, sites = snl["lattice"], snl["sites"]
+    return from_record(
+        {
+            "id": name,
+            "lattice": [lattice[key] for key in ("a", "b", "c", "alpha", "beta", "gamma")],
+            "species": [site["species"][0]["element"] for site in sites],
+            "frac": [site["abc"] for site in sites],
+        }
+    )
+
+
+def _read_stability(folder: Path) -> tuple[dict[str, float], list[str]]:
+    """Return ``e_above_hull`` in eV/atom by id from ``labels.csv[.gz]`` in `folder`, and a note on repeated ids.
+
+    Both are empty without such a file.
+
+    Raises:
+        InputError: The file is damaged, or a value is neither a number nor left out.
+
+    """
+    path = next((folder / name for name in ("labels.csv.gz", "labels.csv") if (folder / name).is_file()), None)
+    if path is None:
+        return {}, []
+    opener = gzip.open if path.suffix == ".gz" else open
+    found: dict[str, float] = {}
+    repeated: dict[str, float] = {}
+    line = 1
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if not {"id", "e_above_hull"} <= set(rows.fieldnames or ()):
+                return {}, []
+            for row in rows:
+                line, text = rows.line_num, (row["e_above_hull"] or "").strip()
+                if text.lower() not in _UNKNOWN:
+                    value = _finite(text, path, line)
+                    if found.setdefault(row["id"], value) != value:
+                        repeated.setdefault(row["id"], value)
+    except (OSError, EOFError, zlib.error, csv.Error, UnicodeError) as error:
+        raise InputError(f"{path} cannot be read after line {line}: {error}", "copy or download it again") from error
+    if not repeated:
+        return found, []
+    shown = ", ".join(f"{name!r} ({found[name]:g}, {repeated[name]:g})" for name in list(repeated)[:_SHOWN])
+    more = f" and {len(repeated) - _SHOWN} more" if len(repeated) > _SHOWN else ""
+    return found, [f"{path.name}: ids with different e_above_hull: {shown}{more}; the first counts"]
+
+
+def _finite(text: str, path: Path, line: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{path}, line {line}: e_above_hull is {text[:40]!r}", "a number in eV/atom, or empty where it is unknown"
+        )
+    return value
