@@ -34,6 +34,7 @@ FLOORS = {
     "aldesign.fitting": 3,
     "aldesign.crossvalidation": 3,
     "aldesign.reproduce": 3,
+    "aldesign.survey": 3,
     "aldesign.report": 4,
     "aldesign.cli": 4,
     "aldesign.__main__": 4,

@@ -22,6 +22,7 @@ from aldesign.cli import (
     reproduce,
     screen,
     structures,
+    survey,
     train,
 )
 from aldesign.errors import AldesignError, InterruptedRunError
@@ -77,7 +78,20 @@ def _root(
 
 
 campaign.register(app)
-for _module in (audit, replay, reproduce, predict, train, evaluate, screen, generate, structures, data, listing):
+for _module in (
+    audit,
+    replay,
+    reproduce,
+    predict,
+    train,
+    evaluate,
+    screen,
+    survey,
+    generate,
+    structures,
+    data,
+    listing,
+):
     _module.register(app)
 
 

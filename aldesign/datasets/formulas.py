@@ -124,6 +124,60 @@ def read_formulas(path: Path | str, formula_column: str | None = None) -> Formul
     return FormulaFile(_parsed(path, raw.rows, formula, identity), identity is not None, tuple(raw.notes), raw.close)
 
 
+@dataclass
+class TextFile:
+    """The formulas of a file as they are written, not yet read; a context manager that closes the file.
+
+    Attributes:
+        rows: Single-pass iterator of line number, text, and why the row is unusable, empty where it may be fine.
+        notes: What was guessed, for people.
+
+    """
+
+    rows: Iterator[tuple[int, str, str]]
+    notes: tuple[str, ...] = ()
+    close: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> TextFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_texts(path: Path | str, formula_column: str | None = None) -> TextFile:
+    """Open a file as `read_formulas` does, and leave its formulas to be read by others, e.g. in other processes.
+
+    Raises:
+        InputError: As `read_formulas`.
+
+    """
+    path = Path(path)
+    column: str | None = "formula"
+    rows: Iterator[RawRow]
+    notes: tuple[str, ...] = ()
+    if path.is_dir() or kind_of(path) == ".cif":
+        column = None
+    elif kind_of(path) == ".txt":
+        lines = _lines(path)
+        rows, close = lines, lines.close
+    else:
+        raw = open_rows(path)
+        try:
+            column = _formula_column(path, raw, formula_column)
+        except InputError:
+            raw.close()
+            raise
+        rows, notes, close = raw.rows, tuple(raw.notes), raw.close
+        if column is None:
+            raw.close()
+    if column is None:  # crystals say their formula themselves
+        file = read_formulas(path, formula_column)
+        return TextFile(((row.line, row.formula or row.text, row.error) for row in file.rows), file.notes, file.close)
+    found = ((row.line, _text(row.cells.get(column)) or row.text, row.error) for row in _to_its_end(path, rows))
+    return TextFile(found, notes, close)
+
+
 def _formula_column(path: Path, raw: RawFile, wanted: str | None) -> str | None:
     if wanted is not None:
         return names.named(path, raw.columns, wanted, "--formula-column")

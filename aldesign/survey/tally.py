@@ -1,0 +1,109 @@
+"""How far a survey is: everything that it has found out, but for the memory of the formulas seen."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from aldesign.survey.ranking import Goal, Scored
+from aldesign.survey.sieves import Stage
+from aldesign.survey.work import LISTED, Answered, Problem, Sieved
+
+MOST_LISTED = 10 * LISTED
+"""So many rows that came to nothing are listed with their reasons; all are counted."""
+
+
+@dataclass
+class Tally:
+    """Counts, the best so far, and where to go on.
+
+    Attributes:
+        jobs: Jobs of sieving that are done, in order.
+        rows: Rows read or drawn.
+        unreadable: Rows that are no formula.
+        repeats: Formulas that had come before.
+        held: Distinct formulas by the `Stage` that holds them back; the first are those that passed.
+        scored: Formulas that the oracle answered for.
+        inside: Those of them within its domain.
+        unanswered: Formulas that it could not answer for.
+        abandoned: Rows and formulas lost with work that killed its workers again and again.
+        best: The best scored formulas, best first.
+        problems: The first rows that came to nothing.
+        batches: Batches for the oracle that were made.
+        rest: Formulas that wait for a batch to be full.
+        seconds: Wall time, over interruptions.
+        sieving_seconds: Processor time of reading or drawing and sieving, all workers together.
+        scoring_seconds: Processor time of the oracle.
+        finished: Whether all is done.
+
+    """
+
+    jobs: int = 0
+    rows: int = 0
+    unreadable: int = 0
+    repeats: int = 0
+    held: list[int] = field(default_factory=lambda: [0] * len(Stage))
+    scored: int = 0
+    inside: int = 0
+    unanswered: int = 0
+    abandoned: int = 0
+    best: list[Scored] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    batches: int = 0
+    rest: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    sieving_seconds: float = 0.0
+    scoring_seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def passed(self) -> int:
+        """Distinct formulas that passed all sieves."""
+        return self.held[Stage.PASSED]
+
+    def sieved(self, found: Sieved, fresh: np.ndarray) -> None:
+        """Enter what became of some rows, of whose formulas those that are `fresh`, bool (n,), came first."""
+        self.jobs += 1
+        self.rows += found.rows
+        self.unreadable += found.bad
+        self.repeats += int((~fresh).sum())
+        counts = np.bincount(found.stages[fresh], minlength=len(Stage)).tolist()
+        self.held = [before + more for before, more in zip(self.held, counts, strict=True)]
+        new = fresh[found.stages == Stage.PASSED].tolist()
+        self.rest += [formula for formula, first in zip(found.passed, new, strict=True) if first]
+        self.sieving_seconds += found.seconds
+        self._note(found.problems)
+
+    def answered(self, found: Answered, goal: Goal, top: int) -> None:
+        """Enter what the oracle said of a batch."""
+        self.scored += found.rows - found.bad
+        self.inside += found.inside
+        self.unanswered += found.bad
+        self.best = goal.best([*self.best, *found.best], top)
+        self.scoring_seconds += found.seconds
+        self._note(found.problems)
+
+    def lost(self, rows: int, what: str, reason: str, sieving: bool) -> None:
+        """Enter that some rows are given up, and why."""
+        self.jobs += sieving
+        self.rows += rows if sieving else 0
+        self.abandoned += rows
+        self._note([Problem(0, what, reason)])
+
+    def record(self) -> dict[str, Any]:
+        """Return everything, JSON-serialisable."""
+        return asdict(self) | {"best": list(self.best), "problems": list(self.problems)}
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Tally:
+        """Return the tally that `record` tells of."""
+        known = {one.name: record[one.name] for one in fields(cls) if one.name in record}
+        best, problems = (
+            [kind(*row) for row in record[name]] for kind, name in ((Scored, "best"), (Problem, "problems"))
+        )
+        return cls(**known | {"best": best, "problems": problems})
+
+    def _note(self, problems: list[Problem]) -> None:
+        self.problems += problems[: MOST_LISTED - len(self.problems)]
