@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
 
@@ -11,7 +12,9 @@ import pytest
 
 from aldesign.records import Crystal
 from aldesign.structures import energy as module
-from aldesign.structures.energy import CHGNetEnergy, evaluate_one, references
+from aldesign.structures.energy import evaluate_many, evaluate_one, references, relaxation
+from aldesign.structures.energy.potential import Cell, evaluate, network
+from aldesign.structures.geometry import volume
 
 
 def face_centred(a, first, second, shift):
@@ -57,14 +60,13 @@ def test_one_bad_crystal_does_not_sink_the_rest():
     heavy = face_centred(5.0, "Og", "F", 0.5)
     large = Crystal("large", (30.0,) * 3 + (90.0,) * 3, ("Na",) * 201, np.random.default_rng(0).random((201, 3)))
     done: list[tuple[int, int]] = []
-    found = CHGNetEnergy().evaluate(
-        [lone, heavy, large, NACL], relax=False, progress=lambda n, total: done.append((n, total))
-    )
+    found = evaluate_many([lone, heavy, large, NACL], relax=False, progress=lambda n, total: done.append((n, total)))
     assert [bool(energy.error) for energy in found] == [True, True, True, False]
     assert "isolated" in found[0].error
     assert "201 sites" in found[2].error
     assert all(energy.formation_energy_ev_per_atom is None for energy in found[:3])
-    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert done[-1] == (4, 4)
+    assert done == sorted(done)
 
 
 def test_a_cell_that_runs_away_is_an_error():
@@ -74,28 +76,153 @@ def test_a_cell_that_runs_away_is_an_error():
     assert "the cell did not hold" in found.error
 
 
-def test_answers_do_not_depend_on_order_or_process():
+def test_answers_do_not_depend_on_the_process_and_hardly_on_the_company():
     crystals = [NACL, face_centred(4.3, "Mg", "O", 0.5)]
-    here = CHGNetEnergy().evaluate(crystals, steps=5)
-    backwards = CHGNetEnergy().evaluate(crystals[::-1], steps=5)[::-1]
+    here = evaluate_many(crystals, steps=5)
+    again = evaluate_many(crystals, steps=5)
+    backwards = evaluate_many(crystals[::-1], steps=5)[::-1]
     with ProcessPoolExecutor(1, mp_context=__import__("multiprocessing").get_context("spawn")) as pool:
-        there = list(pool.map(evaluate_one, crystals, [True, True], [5, 5]))
-    for energies in zip(here, backwards, there, strict=True):
-        assert len({energy.energy_ev_per_atom for energy in energies}) == 1
-        assert len({energy.crystal.lattice for energy in energies}) == 1
+        there = pool.submit(evaluate_many, crystals, True, 5).result()
+    for same in zip(here, again, there, strict=True):
+        assert len({energy.energy_ev_per_atom for energy in same}) == 1
+        assert len({energy.crystal.lattice for energy in same}) == 1
+    alone = [evaluate_one(crystal, steps=5) for crystal in crystals]
+    for ours, other, single in zip(here, backwards, alone, strict=True):
+        assert ours.energy_ev_per_atom == pytest.approx(other.energy_ev_per_atom, abs=1e-5)
+        assert ours.energy_ev_per_atom == pytest.approx(single.energy_ev_per_atom, abs=1e-5)
 
 
 def test_the_network_is_silent_and_is_the_one_the_package_loads(capsys):
-    from chgnet.model import CHGNet
-
-    from aldesign.structures.cif import to_pymatgen
-
-    module._model.cache_clear()
-    ours = evaluate_one(NACL, relax=False).energy_ev_per_atom
+    network.cache_clear()
+    evaluate_one(NACL, relax=False)
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
-    theirs = CHGNet.load(use_device="cpu", verbose=False).predict_structure(to_pymatgen(NACL), task="e")["e"]
-    assert ours == pytest.approx(float(theirs), abs=1e-5)
+
+
+def strained(seed: int, species: tuple[str, ...], a: float) -> Crystal:
+    """Return a skew cell of atoms that stand on no symmetry."""
+    random = np.random.default_rng(seed)
+    grid = np.array(list(np.ndindex(2, 2, 2)), dtype=float)[: len(species)] / 2
+    frac = grid + random.normal(0, 0.02, grid.shape)
+    lattice = (a, 1.05 * a, 0.97 * a, 88.0, 93.0, 96.0)
+    return Crystal(f"strained{seed}", lattice, species, frac)
+
+
+MIXED = [
+    strained(1, ("K", "Mg", "F", "F", "F"), 4.3),
+    strained(2, ("Si", "Si", "O", "O", "O", "O"), 4.6),
+    strained(3, ("Ti", "Ni"), 3.0),
+    NACL,
+]
+
+
+def cells(crystals):
+    return [module._cell(crystal) for crystal in crystals]
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor")  # the package's own
+def test_energies_and_forces_are_those_of_the_package():
+    from chgnet.model import CHGNet
+    from pymatgen.core import Lattice, Structure
+
+    theirs = CHGNet.load(use_device="cpu", verbose=False)
+    made = cells(MIXED)
+    for crystal, cell, answer in zip(MIXED, made, evaluate(made), strict=True):
+        structure = Structure(Lattice(cell.cell), crystal.species, crystal.frac)
+        found = theirs.predict_structure(structure, task="efs")
+        assert answer.energy_ev / len(crystal) == pytest.approx(float(found["e"]), abs=2e-5)
+        np.testing.assert_allclose(answer.forces, found["f"], atol=2e-4)
+        stress = -answer.cell_force / abs(np.linalg.det(cell.cell)) * 160.21766208
+        np.testing.assert_allclose(stress, found["s"], atol=2e-2)  # GPa
+
+
+def test_forces_are_the_slope_of_the_energy_in_a_deformed_cell():
+    cell = cells(MIXED[:1])[0]
+    random = np.random.default_rng(7)
+    cell.log_deformation = random.normal(0, 0.02, (3, 3))
+    answer = evaluate([cell])[0]
+    for name, slope in (("positions", answer.forces), ("log_deformation", answer.cell_force)):
+        start = getattr(cell, name)
+        way = random.normal(size=start.shape)
+        way /= np.linalg.norm(way)
+        energies = []
+        for sign in (1, -1):
+            setattr(cell, name, start + sign * 5e-3 * way)
+            energies.append(evaluate([cell])[0].energy_ev)
+        setattr(cell, name, start)
+        assert -(energies[0] - energies[1]) / 1e-2 == pytest.approx(float(np.vdot(slope, way)), abs=0.02, rel=0.01)
+
+
+def test_pairs_last_until_an_atom_could_have_come_near():
+    cell = cells([strained(4, ("Na", "Cl", "Na", "Cl"), 5.0)])[0]
+    first = cell.pairs()
+    cell.positions = cell.positions + 0.1
+    assert cell.pairs() is first  # all atoms together
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        cell.positions = cell.positions + random.normal(0, 0.05, cell.positions.shape)
+        cell.log_deformation = cell.log_deformation + random.normal(0, 0.01, (3, 3))
+        kept = evaluate([cell])[0]
+        fresh = Cell(cell.numbers, cell.cell, cell.positions, cell.log_deformation)
+        assert kept.energy_ev == pytest.approx(evaluate([fresh])[0].energy_ev, abs=1e-5)
+    assert cell.pairs() is not first
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+def test_relaxation_goes_the_way_of_ase():
+    from ase import Atoms
+    from ase.calculators.calculator import Calculator, all_changes
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import FIRE
+    from chgnet.model import CHGNet
+    from pymatgen.core import Lattice, Structure
+
+    theirs = CHGNet.load(use_device="cpu", verbose=False)
+
+    class Potential(Calculator):
+        implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+        def calculate(self, atoms=None, properties=(), system_changes=tuple(all_changes)):
+            super().calculate(atoms, properties, system_changes)
+            own = self.atoms
+            structure = Structure(Lattice(own.cell.array), own.get_chemical_symbols(), own.get_scaled_positions())
+            found = theirs.predict_structure(structure, task="efs")
+            energy = float(found["e"]) * len(own)
+            stress = np.asarray(found["s"], dtype=float)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]] / 160.21766208
+            forces = np.asarray(found["f"], dtype=float)
+            self.results = {"energy": energy, "free_energy": energy, "forces": forces, "stress": stress}
+
+    crystals = [face_centred(5.4, "Na", "Cl", 0.48), MIXED[0]]
+    for crystal, ours in zip(crystals, evaluate_many(crystals, steps=15), strict=True):
+        atoms = Atoms(crystal.species, scaled_positions=crystal.frac, cell=crystal.lattice, pbc=True)
+        atoms.calc = Potential()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimiser = FIRE(FrechetCellFilter(atoms), logfile=None)
+            converged = optimiser.run(fmax=0.1, steps=15)
+        assert ours.energy_ev_per_atom == pytest.approx(atoms.get_potential_energy() / len(atoms), abs=1e-3)
+        assert ours.volume_ratio * volume(crystal) == pytest.approx(atoms.get_volume(), rel=1e-2)
+        assert (ours.converged, ours.steps) == (converged, optimiser.nsteps)
+
+
+def test_a_time_limit_keeps_what_is_under_way_and_tells_the_rest(monkeypatch):
+    monkeypatch.setattr(relaxation, "POOL", 1)
+    under_way, waiting = evaluate_many([MIXED[0], NACL], limit_s=0.0)
+    assert not under_way.error
+    assert not under_way.converged
+    assert under_way.steps == 1
+    assert "its turn did not come" in waiting.error
+
+
+def test_a_pass_that_fails_is_repeated_crystal_by_crystal(monkeypatch):
+    def refuse(group):
+        if len(group) > 1 or group[0].numbers[0] == 22:
+            raise RuntimeError("out of memory")
+        return evaluate(group)
+
+    monkeypatch.setattr(relaxation, "evaluate", refuse)
+    found = evaluate_many(MIXED, relax=False)
+    assert [energy.error for energy in found] == ["", "", "RuntimeError: out of memory", ""]
 
 
 def test_references_cover_the_elements_and_say_where_they_came_from():

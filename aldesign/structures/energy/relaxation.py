@@ -1,0 +1,215 @@
+"""Relaxation of many crystals side by side: each step asks the potential about all that are not done yet.
+
+Positions and the logarithm of the deformation are moved together by FIRE, as ASE's `FrechetCellFilter` and `FIRE` do;
+Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aldesign.errors import StructureError
+from aldesign.structures.energy.potential import Answer, Cell, evaluate
+
+POOL = 64  # crystals under way at once
+ATOMS = 100  # of one pass of the network; more fall out of the processor's cache
+MAX_VOLUME_RATIO = 2.0
+# FIRE's constants as in the paper and in ASE
+_DT, _DT_MAX, _MAX_STEP = 0.1, 1.0, 0.2
+_WAIT, _GROW, _SHRINK, _MIX, _MIX_FADE = 5, 1.1, 0.5, 0.1, 0.99
+
+
+@dataclass(eq=False)
+class Fire:
+    """The memory of one descent."""
+
+    velocity: np.ndarray | None = None
+    dt: float = _DT
+    mix: float = _MIX
+    downhill: int = 0
+
+    def move(self, force: np.ndarray) -> np.ndarray:
+        """Return the next displacement for a force, both of one shape."""
+        if self.velocity is None:
+            self.velocity = np.zeros_like(force)
+        elif np.vdot(force, self.velocity) > 0.0:
+            along = force * (np.linalg.norm(self.velocity) / np.linalg.norm(force))
+            self.velocity = (1.0 - self.mix) * self.velocity + self.mix * along
+            if self.downhill > _WAIT:
+                self.dt = min(self.dt * _GROW, _DT_MAX)
+                self.mix *= _MIX_FADE
+            self.downhill += 1
+        else:
+            self.velocity[:] = 0.0
+            self.mix = _MIX
+            self.dt *= _SHRINK
+            self.downhill = 0
+        self.velocity += self.dt * force
+        step = self.dt * self.velocity
+        length = float(np.linalg.norm(step))
+        return step * (_MAX_STEP / length) if length > _MAX_STEP else step
+
+
+@dataclass(eq=False)
+class Run:
+    """One crystal on its way.
+
+    Attributes:
+        place: Its position in the list that was asked.
+        cell: Where it is now.
+        steps: Steps taken.
+        seconds: Its share of the time so far.
+        energy_ev: Of the cell, at the last evaluation.
+        converged: Whether all forces are below the threshold.
+        error: Why it was given up.
+
+    """
+
+    place: int
+    cell: Cell
+    steps: int = 0
+    seconds: float = 0.0
+    energy_ev: float = float("nan")
+    converged: bool = False
+    error: str = ""
+    _fire: Fire = field(default_factory=Fire)
+    _volume: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._volume = self.volume
+
+    @property
+    def volume(self) -> float:
+        """Volume of the cell in Å³."""
+        return float(abs(np.linalg.det(self.cell.vectors)))
+
+    @property
+    def volume_ratio(self) -> float:
+        """Volume over that of the start."""
+        return self.volume / self._volume
+
+    def advance(self, answer: Answer, relax: bool, steps: int, fmax: float) -> bool:
+        """Take in an answer and move on; return whether this crystal is done.
+
+        Raises:
+            StructureError: The numbers are not finite or the cell ran away.
+
+        """
+        self.energy_ev = answer.energy_ev
+        force = answer.forces
+        if relax:
+            # the logarithm of the deformation is stretched by the number of atoms, as ASE does, to weigh like them
+            force = np.vstack([force, answer.cell_force / len(force)])
+        if not (np.isfinite(answer.energy_ev) and np.isfinite(force).all()):
+            raise StructureError("the potential gave numbers that are not finite")
+        if not 1 / MAX_VOLUME_RATIO < self.volume_ratio < MAX_VOLUME_RATIO:
+            raise StructureError(
+                f"the cell did not hold: its volume went to {self.volume_ratio:.2f} of the start in {self.steps} steps"
+            )
+        self.converged = bool(np.linalg.norm(force, axis=1).max() < fmax)
+        if self.converged or not relax or self.steps >= steps:
+            return True
+        move = self._fire.move(force)
+        self.cell.positions = self.cell.positions + move[:-3]
+        self.cell.log_deformation = self.cell.log_deformation + move[-3:] / len(answer.forces)
+        self.steps += 1
+        return False
+
+
+def run_all(
+    runs: Sequence[Run],
+    relax: bool,
+    steps: int,
+    fmax: float,
+    limit_s: float | None = None,
+    done: Callable[[Run], None] | None = None,
+) -> None:
+    """Bring every run to its end, in place; one that fails carries its error and leaves the others alone.
+
+    Args:
+        runs: Crystals at their start.
+        relax: Whether to move at all.
+        steps: Steps at most, of each.
+        fmax: Largest force at the end, eV/Å; that on the cell, per atom, included.
+        limit_s: Wall time after which those under way stop where they are and those waiting are given up.
+        done: Called with each run as it ends.
+
+    """
+    end = None if limit_s is None else time.monotonic() + limit_s
+    waiting = list(reversed(runs))
+    active: list[Run] = []
+    while active or waiting:
+        while waiting and len(active) < POOL:
+            active.append(waiting.pop())
+        staying: list[Run] = []
+        for part in _parts(active):
+            staying += _advance(part, relax, steps, fmax)
+        if end is not None and time.monotonic() > end:
+            for run in waiting:
+                run.error = f"its turn did not come within {limit_s:g} s"
+            active, waiting, staying = [*active, *reversed(waiting)], [], []
+        if done is not None:
+            stays = {run.place for run in staying}
+            for run in active:
+                if run.place not in stays:
+                    done(run)
+        active = staying
+
+
+def _parts(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return the runs in groups of some `ATOMS` atoms, in order."""
+    parts: list[list[Run]] = []
+    size = 0
+    for run in runs:
+        count = len(run.cell.numbers)
+        if not parts or size + count > ATOMS:
+            parts.append([])
+            size = 0
+        parts[-1].append(run)
+        size += count
+    return parts
+
+
+def _advance(part: list[Run], relax: bool, steps: int, fmax: float) -> list[Run]:
+    """Ask about a group and move it on; return those that are not done."""
+    start = time.perf_counter()
+    healthy: list[Run] = []
+    for run in part:
+        try:
+            run.cell.pairs()
+            healthy.append(run)
+        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            run.error = _told(error)
+    staying: list[Run] = []
+    for run, answer in zip(healthy, _answers(healthy), strict=True):
+        try:
+            if isinstance(answer, str):
+                run.error = answer
+            elif not run.advance(answer, relax, steps, fmax):
+                staying.append(run)
+        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            run.error = _told(error)
+    share = (time.perf_counter() - start) / len(part)
+    for run in part:
+        run.seconds += share
+    return staying
+
+
+def _answers(runs: Sequence[Run]) -> list[Answer | str]:
+    """Return the potential's answers; where a group fails, each is asked alone to find the culprit."""
+    if not runs:
+        return []
+    try:
+        return list(evaluate([run.cell for run in runs]))
+    except Exception as error:  # one bad crystal must not sink the rest, whatever a library raises
+        if len(runs) == 1:
+            return [_told(error)]
+    return [answer for run in runs for answer in _answers([run])]
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, StructureError) else f"{type(error).__name__}: {error}"
