@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from aldesign.campaign.assessment import STABILITY, Assessed, Assessment, assess
 from aldesign.campaign.finishing import crystal_of
 from aldesign.campaign.ranking import objective, shortlist
 from aldesign.campaign.recipe import NEAREST_TEXT, pareto_text, recipe_text
-from aldesign.campaign.rows import COLUMNS, row_of
+from aldesign.campaign.rows import COLUMNS, cif_name, row_of
 from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
@@ -87,7 +86,7 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
     aside = [row_of(assessed) for assessed in assessment.set_aside]
     for assessed in assessment.accepted[:top]:
         item = assessed.item
-        name = _cif_name(len(rows) + 1, item.trial.candidate.formula)
+        name = cif_name(len(rows) + 1, item.trial.candidate.formula)
         try:
             write_cif(crystal_of(dict(item.record.facts)), directory / name, cif_header(state, assessed))
         except StructureError as error:
@@ -123,10 +122,6 @@ def _own_crystals(directory: Path, state: CampaignState) -> set[str]:
             if mark in handle.read(1000):
                 found.add(path.name)
     return found
-
-
-def _cif_name(number: int, formula: str) -> str:
-    return f"{number:03d}_{re.sub(r'[^A-Za-z0-9.]', '_', formula)}.cif"
 
 
 def cif_header(state: CampaignState, assessed: Assessed) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -142,6 +143,11 @@ def _score_cells(assessed: Assessed) -> dict[str, Any]:
     cells["score"] = shown(assessed.score.value)
     cells["score_missing"] = "; ".join(f"{term.name}: {term.note}" for term in assessed.score.terms if term.note)
     return cells
+
+
+def cif_name(rank: int, formula: str) -> str:
+    """Return the name of a candidate's CIF."""
+    return f"{rank:03d}_{re.sub(r'[^A-Za-z0-9.]', '_', formula)}.cif"
 
 
 def difference(facts: Mapping[str, Any]) -> float | None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from aldesign.campaign.assessment import Assessed, assess
 from aldesign.campaign.codec import trial_to_json
-from aldesign.campaign.ranking import best_first, gap_of, shortlist
+from aldesign.campaign.novelty import Known, in_sketch
+from aldesign.campaign.ranking import best_first, considered, gap_of, shortlist
+from aldesign.campaign.rows import cif_name
+from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.chemistry.formula import canonical
+from aldesign.chemistry.supply import supply_of
 from aldesign.records import Source, Trial, TrialState
 
 
@@ -52,10 +58,13 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
     """
     formula = canonical(text)
     trials = state.of_formula(formula)
-    listed = shortlist(state, spec)
-    ranks = {item.trial.number: item.rank for item in listed.accepted}
-    rank = next((ranks[t.number] for t in trials if t.number in ranks), None)
+    assessment = assess(shortlist(state, spec), state, spec)
+    found = [a for t in trials if (a := assessment.of_trial(t.number)) is not None]
+    listed = found[-1] if found else None
+    rank = listed.item.rank if listed and listed.item.record.accepted else None
     records = [state.structures[t.number] for t in trials if t.number in state.structures]
+    supply = listed.supply if listed else supply_of(formula, spec.shortlist.score.hazard.classes)
+    near = listed.nearest if listed else Known.of(state, spec).nearest([formula])[0]
     return {
         "formula": formula,
         "trials": [trial_to_json(trial) for trial in trials],
@@ -64,8 +73,25 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
             for r in records
         ],
         "rank": rank,
+        "cif": cif_name(rank, formula) if rank is not None else None,
+        "pareto": listed.front if listed else None,
+        "stability": assessment.stability,
+        "score": _score(listed),
+        "supply": asdict(supply),
+        "nearest_known": asdict(near) if near else None,
+        "known_to_sketch": in_sketch([formula])[0],
         "conclusion": _conclusion(state, spec, formula, rank),
     }
+
+
+def _score(listed: Assessed | None) -> dict[str, Any] | None:
+    if listed is None or listed.score is None:
+        return None
+    terms = [
+        {**asdict(term), "unit": UNITS[term.name], "factor": round(term.factor, 4), "note": term.note}
+        for term in listed.score.terms
+    ]
+    return {"value": listed.score.value, "terms": terms}
 
 
 def decisive(trials: Sequence[Trial]) -> Trial:
@@ -87,14 +113,35 @@ def _conclusion(state: CampaignState, spec: CampaignSpec, formula: str, rank: in
         return f"{formula} waits for an answer."
     if last.state is not TrialState.MEASURED:
         return f"{formula} has no gap: {last.prediction.error if last.prediction else 'no answer'}"
-    record = state.structures.get(last.number)
-    if record is not None:
+    if last.candidate.source is Source.SEED:
+        place = [t.number for t in best_first(state, spec, seeds=True)].index(last.number) + 1
         return (
-            f"{formula} was measured and set aside: {record.reason}" if record.reason else f"{formula} has a crystal."
+            f"{formula} is number {place} of {len(state.measured)} measured materials and was given no crystal. "
+            "It was a seed row, and those are not exported."
         )
-    place = [t.number for t in best_first(state, spec, seeds=True)].index(last.number) + 1
-    seed = " It was a seed row, and those are not exported." if last.candidate.source is Source.SEED else ""
-    return f"{formula} is number {place} of {len(state.measured)} measured materials and was given no crystal.{seed}"
+    return _unlisted(state, spec, last)
+
+
+def _unlisted(state: CampaignState, spec: CampaignSpec, trial: Trial) -> str:
+    """Return why a measured candidate is not among the exported ones."""
+    formula, record = trial.candidate.formula, state.structures.get(trial.number)
+    order = [t.number for t in best_first(state, spec)]
+    place, most = order.index(trial.number) + 1, considered(spec)
+    among = f"number {place} of {len(order)} measured candidates"
+    if record is not None and not record.accepted:
+        return f"{formula}, {among}, was measured and set aside: {record.reason}"
+    if place > most:
+        return f"{formula} is {among} and was given no crystal: only the best {most} are (shortlist.consider)."
+    listed = shortlist(state, spec)
+    if len(listed.accepted) == spec.shortlist.size:
+        crystal = "has a crystal, but is not exported" if record is not None else "was given no crystal"
+        return (
+            f"{formula} is {among} and {crystal}: {spec.shortlist.size} with better gaps had been accepted before its "
+            "turn (shortlist.size)."
+        )
+    if record is not None:
+        return f"{formula} is {among} and has a crystal; it will be listed once those before it have theirs."
+    return f"{formula} is {among} and waits for its crystal: the campaign has not finished its final table."
 
 
 def _totals(state: CampaignState) -> dict[str, float]:

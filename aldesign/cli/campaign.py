@@ -111,19 +111,21 @@ def explain(
     formula: Annotated[str, typer.Argument(help="Any spelling of a formula.")],
     as_json: Json = False,
 ) -> None:
-    """Tell a formula's whole story: who proposed it, every verdict, the answer, the crystal, the rank."""
+    """Tell a formula's whole story: who proposed it, every verdict, answer, crystal, energies, score and rank."""
     from aldesign.campaign.reading import read_state
-    from aldesign.campaign.summary import decisive, story
+    from aldesign.campaign.summary import story
+    from aldesign.report.narrative import narrate
 
     state, spec = read_state(directory)
     told = story(state, spec, formula)
+    chapters = narrate(told, state, spec)
     if as_json:
+        told["story"] = [{"title": chapter.title, "sentences": list(chapter.sentences)} for chapter in chapters]
         typer.echo(json.dumps(told, indent=1))
         return
     from aldesign.report.tables import explain_text
 
-    trials = state.of_formula(told["formula"])
-    _show(explain_text(trials, state.structures.get(decisive(trials).number) if trials else None))
+    _show(explain_text(chapters))
     typer.echo(told["conclusion"])
 
 

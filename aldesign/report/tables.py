@@ -10,11 +10,10 @@ from rich.text import Text
 
 from aldesign.campaign.ranking import Shortlist
 from aldesign.campaign.spec import CampaignSpec
-from aldesign.campaign.state import CampaignState, StructureRecord
+from aldesign.campaign.state import CampaignState
 from aldesign.records import Source, Trial, TrialState
 from aldesign.report.calibration import LEVELS, Calibration
 from aldesign.report.facts import (
-    SOURCE_NAMES,
     best_trial,
     counted,
     duration_text,
@@ -23,14 +22,13 @@ from aldesign.report.facts import (
     goal_text,
     labels_text,
     number_text,
-    oracle_text,
-    oxidation_text,
     progress,
     rejections,
     seconds_spent,
     stated_level,
     status_text,
 )
+from aldesign.report.narrative import Chapter
 
 
 def ranked_table(listed: Shortlist, spec: CampaignSpec) -> RenderableType:
@@ -93,31 +91,16 @@ def status_table(state: CampaignState, spec: CampaignSpec) -> RenderableType:
     return Group(Text(spec.name, style="bold"), grid, Text(), Text(labels, style="dim"))
 
 
-def explain_text(trials: Sequence[Trial], record: StructureRecord | None) -> RenderableType:
-    """Return all that happened to one formula: each of its trials, every verdict, the answer and the crystal."""
-    if not trials:
-        return Text("The campaign never met this formula.")
+def explain_text(chapters: Sequence[Chapter]) -> RenderableType:
+    """Return one formula's story: its chapters with their sentences."""
     parts: list[RenderableType] = []
-    for trial in trials:
-        parts.append(Text(f"{trial.candidate.formula}: trial {trial.number}, {trial.state.value}", style="bold"))
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
+    for chapter in chapters:
+        parts.append(Text(chapter.title, style="bold"))
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=1)
         grid.add_column(overflow="fold")
-        for name, value in _story_rows(trial):
-            grid.add_row(f"  {name}", Text(value))
-        parts.append(grid)
-    if record is not None:
-        parts.append(Text("Crystal: " + ("accepted" if record.accepted else f"set aside: {record.reason}")))
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for key in ("template_id", "template_formula", "emd", "space_group", "mapping"):
-            if record.facts.get(key) is not None:
-                grid.add_row(f"  {key.replace('_', ' ')}", Text(_plain(record.facts[key])))
-        energy = record.facts.get("formation_energy_ev_per_atom")
-        if energy is not None:
-            method = record.facts.get("energy_method", "unknown method")
-            grid.add_row("  formation energy", Text(f"{energy:.3f} eV/atom, predicted by {method}, not DFT"))
+        for sentence in chapter.sentences:
+            grid.add_row("", Text(sentence))
         parts.append(grid)
     return Group(*parts)
 
@@ -152,25 +135,6 @@ def _status_rows(state: CampaignState, spec: CampaignSpec) -> list[tuple[str, st
     return rows
 
 
-def _story_rows(trial: Trial) -> list[tuple[str, str]]:
-    origin = SOURCE_NAMES[trial.candidate.source]
-    rows = [("from", origin if trial.candidate.source is Source.SEED else f"{origin}, iteration {trial.iteration}")]
-    if trial.expected is not None:
-        rows.append(("expected", f"{gap_text(*trial.expected)} eV by the surrogate, before measuring"))
-    rows.extend((v.screen, f"{'passed' if v.passed else 'FAILED'}: {v.reason}") for v in trial.verdicts)
-    if states := oxidation_text(trial):
-        rows.append(("oxidation states", states))
-    answer = trial.prediction
-    if answer is None:
-        return rows
-    if answer.value is None:
-        rows.append(("no answer", f"{answer.error} ({answer.oracle.name}, attempt {trial.attempts})"))
-        return rows
-    domain = {True: "in domain", False: "outside the oracle's domain", None: "domain unknown"}[answer.in_domain]
-    rows.append(("gap", f"{_gap(trial)} eV, {oracle_text(answer)}, level {answer.level}, {domain}"))
-    return rows
-
-
 _SHORT = {
     Source.SEED: "seed",
     Source.LATENT: "latent",
@@ -186,9 +150,3 @@ def _gap(trial: Trial) -> str:
 
 def _mark(trial: Trial) -> str:
     return "*" if trial.prediction and trial.prediction.in_domain is False else " "
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} → {new}" for key, new in value.items())
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

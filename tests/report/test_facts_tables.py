@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from aldesign.campaign.ranking import objective, shortlist
 from aldesign.campaign.reading import read_state
-from aldesign.records import OracleIdentity, Source, TrialState
+from aldesign.records import OracleIdentity, TrialState
 from aldesign.report import facts, tables
 from aldesign.report.calibration import Calibration
 
@@ -120,20 +120,6 @@ def test_status_agrees_with_the_state(build: Any) -> None:
     assert f"{100 * calibration.coverage(0.95):.0f} % within 95 %" in text
     assert f"{state.paid} paid for in 4 iterations, 4 failed" in text
     assert "stopped: 4 iterations done" in text
-
-
-def test_explanation_tells_every_verdict(build: Any) -> None:
-    state, _ = read_state(build())
-    for kind in (TrialState.REJECTED, TrialState.FAILED, TrialState.MEASURED):
-        trial = state.in_state(kind)[-1]
-        text = " ".join(printed(tables.explain_text([trial], state.structures.get(trial.number)), 200).split())
-        assert trial.candidate.formula in text
-        assert all(verdict.reason in text for verdict in trial.verdicts)
-        if trial.prediction is not None and trial.prediction.ok:
-            assert "stands in for DFT, level PBE" in text
-    seed = next(t for t in state.measured if t.candidate.source is Source.SEED)
-    assert "seed" in printed(tables.explain_text([seed], None))
-    assert "never met" in printed(tables.explain_text([], None))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from aldesign.campaign.ranking import shortlist
 from aldesign.campaign.reading import read_state
+from aldesign.campaign.rows import cif_name
 from aldesign.errors import RunDirectoryError
 from aldesign.records import TrialState
 from aldesign.report.html import exported_cifs, formula_markup, render, write_report
@@ -129,7 +130,7 @@ def test_cif_links_lead_to_the_files(page: Any, tmp_path: Path) -> None:
         for link, item in zip(links, shortlist(state, spec).accepted, strict=True):
             target = (path.parent / link).resolve()
             assert target.is_file()
-            assert item.trial.candidate.formula in target.name
+            assert target.name == cif_name(item.rank, item.trial.candidate.formula)
 
 
 def test_no_link_leads_out_of_the_export_folder(build: Any) -> None:
