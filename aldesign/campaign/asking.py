@@ -34,7 +34,7 @@ def _row(campaign: Campaign, trial: Trial, directory: Path | None) -> dict[str, 
     }
     if directory is None:
         return row
-    match = prepare(campaign.parts, trial)
+    match = prepare(campaign.parts, trial)[0]
     if match.crystal is None:
         return {**row, "cif": "", "note": match.reason}
     path = directory / f"{trial.number:05d}_{trial.candidate.formula.replace('(', '_').replace(')', '_')}.cif"

@@ -10,11 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from aldesign import __version__
-from aldesign.campaign import loop
+from aldesign.campaign import finishing, loop
 from aldesign.campaign.belongings import MODELS, adopt
 from aldesign.campaign.checking import build_all
 from aldesign.campaign.codec import prediction_to_json, trial_to_json
-from aldesign.campaign.finishing import energy_job
 from aldesign.campaign.journal import FILE_NAME, LOCK_NAME, Journal
 from aldesign.campaign.learning import learn
 from aldesign.campaign.measuring import answer, lost
@@ -30,7 +29,9 @@ from aldesign.errors import RunDirectoryError
 from aldesign.execution import LostWorker, Workers, executor
 from aldesign.files import write_text
 from aldesign.learning.threads import pin_threads
-from aldesign.records import Crystal, Prediction, Trial
+from aldesign.records import Prediction, Trial
+from aldesign.structures.assign import Assignment
+from aldesign.structures.making import work
 
 SPEC_NAME = "campaign.yaml"
 UNBEGUN = {SPEC_NAME, FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, MODELS}
@@ -234,15 +235,19 @@ class Campaign:
         for index, prediction in self.workers.run(answer, jobs):
             yield trials[index], prediction
 
-    def energies(self, crystals: Sequence[Crystal]) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield relaxed crystals and their energies as they land, in any order."""
-        section = self.spec.structures
-        for index, energy in self.workers.run(energy_job, [(crystal, section) for crystal in crystals]):
-            if isinstance(energy, LostWorker):
-                failed = {"formation_energy_ev_per_atom": None, "energy_error": energy.reason, "relaxed": False}
-                yield index, failed
+    def crystals(self, planned: Sequence[tuple[Trial, Sequence[Assignment]]]) -> Iterator[dict[str, Any]]:
+        """Yield the event that records each trial's crystal, as they land, in any order."""
+        asked = [(trial, tried, finishing.job(self.parts, tried)) for trial, tried in planned]
+        for trial, tried, job in asked:
+            if job is None:
+                yield finishing.record(self.parts, trial, tried, None)
+        waiting = [(trial, tried, job) for trial, tried, job in asked if job is not None]
+        for index, result in self.workers.run(work, [job for _, _, job in waiting]):
+            trial, tried, _ = waiting[index]
+            if isinstance(result, LostWorker):
+                yield finishing.lost(trial, tried, result.reason)
             else:
-                yield index, energy
+                yield finishing.record(self.parts, trial, tried, result)
 
     @property
     def workers(self) -> Workers:

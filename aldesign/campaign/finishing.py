@@ -1,19 +1,18 @@
-"""At the end, turn the best formulas into crystals: template, relaxation, two opinions on the formation energy."""
+"""At the end, turn the best formulas into crystals: templates, relaxation, two opinions on energy, known phases."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import best_first, considered, shortlist
 from aldesign.campaign.spec import StructuresSpec
+from aldesign.campaign.spec.crystals import RangeSpec
 from aldesign.campaign.state import CampaignState
-from aldesign.protocols import Oracle
-from aldesign.records import Candidate, Crystal, Prediction, Trial
-from aldesign.registry import load_oracle
-from aldesign.structures.assign import Assignment, assign
-from aldesign.structures.cif import formula_of
+from aldesign.records import Crystal, Trial
+from aldesign.structures.assign import Assignment
+from aldesign.structures.making import Job, Recipe, Result, facts, finish, job_of, plan
 
 
 def waiting(state: CampaignState, parts: Parts) -> list[Trial]:
@@ -24,93 +23,66 @@ def waiting(state: CampaignState, parts: Parts) -> list[Trial]:
     return unknown[:missing]
 
 
-def prepare(parts: Parts, trial: Trial) -> Assignment:
-    """Return the crystal that the nearest fitting template gives the trial's formula, or why there is none."""
-    section = parts.spec.structures
-    return assign(trial.candidate.formula, parts.templates, section.max_emd, tries=section.tries)
+def recipe(section: StructuresSpec) -> Recipe:
+    """Return how the campaign makes crystals."""
+    relax = section.relax == "chgnet"
+    return Recipe(section.max_emd, section.tries, section.candidates, relax=relax, steps=section.steps)
 
 
-def set_aside(trial: Trial, match: Assignment) -> dict[str, Any]:
-    """Return the event that says why a trial has no crystal."""
-    facts = {"template_id": match.template_id, "template_formula": match.template_formula, "emd": _rounded(match.emd)}
-    return {"trial": trial.number, "accepted": False, "reason": match.reason, "facts": facts}
+def prepare(parts: Parts, trial: Trial) -> list[Assignment]:
+    """Return crystals for the trial's formula in the templates that fit best, or one entry that says why none does."""
+    return plan(trial.candidate.formula, parts.templates, recipe(parts.spec.structures))
 
 
-def energy_job(job: tuple[Crystal, StructuresSpec]) -> dict[str, Any]:
-    """Relax one crystal and return its energies as JSON values; runs in a worker process."""
-    from aldesign.structures.energy import evaluate_one
-
-    crystal, section = job
-    result = evaluate_one(crystal, relax=section.relax == "chgnet", steps=section.steps)
-    final = crystal if result.error else result.crystal
-    second = second_opinion(final)
-    return {
-        "formation_energy_ev_per_atom": _rounded(result.formation_energy_ev_per_atom),
-        "energy_method": "CHGNet",
-        "formation_energy_graph_ev_per_atom": _rounded(second.value),
-        "formation_energy_graph_std_ev_per_atom": _rounded(second.std),
-        "relaxed": result.relaxed,
-        "converged": result.converged,
-        "energy_error": result.error,
-        "crystal": {
-            "lattice": [round(float(x), 6) for x in final.lattice],
-            "species": list(final.species),
-            "frac": [[round(float(x), 6) for x in row] for row in final.frac],
-        },
-    }
+def job(parts: Parts, tried: Sequence[Assignment]) -> Job | None:
+    """Return what workers are to compute for these crystals; None where there is none."""
+    return job_of(tried, recipe(parts.spec.structures))
 
 
-def second_opinion(crystal: Crystal) -> Prediction:
-    """Return the formation energy (eV/atom) that the shipped crystal graph network gives the same crystal."""
-    (prediction,) = _graph_oracle().predict([Candidate(formula_of(crystal), crystal=crystal)])
-    return prediction
+def record(parts: Parts, trial: Trial, tried: Sequence[Assignment], result: Result | None) -> dict[str, Any]:
+    """Return the event that records a trial's crystal, and whether it may be exported."""
+    made = finish(trial.candidate.formula, tried, result, parts.hull)
+    found = facts(made)
+    reason = made.chosen.reason if made.crystal is None else _objection(parts, found)
+    return {"trial": trial.number, "accepted": not reason, "reason": reason, "facts": found}
 
 
-@cache
-def _graph_oracle() -> Oracle:
-    return load_oracle("crystal_graph_eform")
+def lost(trial: Trial, tried: Sequence[Assignment], reason: str) -> dict[str, Any]:
+    """Return the event that records that a trial's crystals could not be computed, their workers having died."""
+    first = tried[0]
+    found = {"template_id": first.template_id, "template_formula": first.template_formula, "emd": first.emd}
+    return {"trial": trial.number, "accepted": False, "reason": f"no energy: {reason}", "facts": found}
 
 
-def accept(parts: Parts, trial: Trial, match: Assignment, energy: dict[str, Any]) -> dict[str, Any]:
-    """Return the event that records a trial's crystal and whether it may be exported."""
-    facts = {
-        "structure_id": f"{trial.candidate.formula}-{match.template_id}",
-        "template_id": match.template_id,
-        "template_formula": match.template_formula,
-        "emd": _rounded(match.emd),
-        "space_group": match.space_group,
-        "mapping": dict(match.mapping),
-        "warnings": list(match.warnings),
-        **energy,
-    }
-    reason = _objection(parts, energy)
-    return {"trial": trial.number, "accepted": not reason, "reason": reason, "facts": facts}
+def _objection(parts: Parts, found: dict[str, Any]) -> str:
+    if error := found.get("energy_error"):
+        return f"no energy: {error}"
+    limits = parts.spec.shortlist
+    energy = _outside("formation energy", found.get("formation_energy_ev_per_atom"), limits.formation_energy_per_atom)
+    if energy or limits.e_above_hull is None:
+        return energy
+    height = found.get("e_above_hull_ev_per_atom")
+    if height is None:
+        return f"no energy above hull: {found.get('hull_reason') or 'no energy'}"
+    return _outside("energy above hull", height, limits.e_above_hull)
 
 
-def _objection(parts: Parts, energy: dict[str, Any]) -> str:
-    limits = parts.spec.shortlist.formation_energy_per_atom
-    value = energy["formation_energy_ev_per_atom"]
-    if energy["energy_error"]:
-        return f"no energy: {energy['energy_error']}"
+def _outside(name: str, value: float | None, limits: RangeSpec | None) -> str:
     if limits is None or value is None:
         return ""
     if limits.max is not None and value > limits.max:
-        return f"formation energy {value:.3f} eV/atom is above {limits.max:g}"
+        return f"{name} {value:.3f} eV/atom is above {limits.max:g}"
     if limits.min is not None and value < limits.min:
-        return f"formation energy {value:.3f} eV/atom is below {limits.min:g}"
+        return f"{name} {value:.3f} eV/atom is below {limits.min:g}"
     return ""
 
 
-def crystal_of(facts: dict[str, Any]) -> Crystal:
+def crystal_of(found: dict[str, Any]) -> Crystal:
     """Return the crystal that a structure event recorded."""
     import numpy as np
 
-    stored = facts["crystal"]
+    stored = found["crystal"]
     a, b, c, alpha, beta, gamma = stored["lattice"]
     return Crystal(
-        facts["structure_id"], (a, b, c, alpha, beta, gamma), tuple(stored["species"]), np.array(stored["frac"])
+        found["structure_id"], (a, b, c, alpha, beta, gamma), tuple(stored["species"]), np.array(stored["frac"])
     )
-
-
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(float(value), digits)

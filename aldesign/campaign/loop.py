@@ -68,14 +68,8 @@ def finish(campaign: Campaign) -> None:
     """Give the best formulas crystals until the shortlist is full or the candidates are exhausted."""
     while trials := finishing.waiting(campaign.state, campaign.parts):
         campaign.announce("structures", trials=trials)
-        matches = [(trial, finishing.prepare(campaign.parts, trial)) for trial in trials]
-        for trial, match in matches:
-            if match.crystal is None:
-                campaign.record_structure(finishing.set_aside(trial, match))
-        fitted = [(trial, match) for trial, match in matches if match.crystal is not None]
-        for index, energy in campaign.energies([match.crystal for _, match in fitted if match.crystal is not None]):
-            trial, match = fitted[index]
-            campaign.record_structure(finishing.accept(campaign.parts, trial, match, energy))
+        for payload in campaign.crystals([(trial, finishing.prepare(campaign.parts, trial)) for trial in trials]):
+            campaign.record_structure(payload)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from aldesign.screens.energy import FORESEER
 if TYPE_CHECKING:
     from aldesign.models.surrogates.features import FeatureSpace
     from aldesign.screens import ScreenContext
+    from aldesign.structures.hull import Hull
     from aldesign.structures.templates import TemplateLibrary
 
 
@@ -259,6 +260,14 @@ class Parts:
             return TemplateLibrary.from_aflow(max_sites=self.spec.structures.max_sites)
         return TemplateLibrary.from_path(Path(source), max_sites=self.spec.structures.max_sites)
 
+    @cached_property
+    def hull(self) -> Hull | None:
+        """The known phases, if the campaign names any. Raises InputError where the source cannot be read."""
+        from aldesign.structures.hull import Hull
+
+        source = self.spec.structures.hull
+        return None if source is None else Hull.from_path(Path(source))
+
     def screens(self, context: ScreenContext) -> list[Screen]:
         """Return the campaign's screens, in order. Raises SpecError for an unknown one."""
         from aldesign.screens import make_screen
@@ -298,6 +307,8 @@ class Parts:
             if isinstance(options, dict) and "formation_energy" in options:
                 name = (options["formation_energy"] or {}).get("oracle", FORESEER)
                 found["screening oracle"] = load_oracle(name).card.identity.digest
+        if self.hull is not None:
+            found["known phases"] = self.hull.digest
         return {**found, "templates": self.templates.digest}
 
     def refuse_other_weights(self, recorded: dict[str, str]) -> None:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aldesign.datasets.formulas import InputRow
-    from aldesign.structures.templates import TemplateLibrary
+    from aldesign.structures.build import StructureRow
+    from aldesign.structures.hull import Hull
+    from aldesign.structures.making import Recipe
+
+_CHUNK = 64
+_GO_ON = "give the same command again: it goes on from there"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def structures(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for structures.csv and the CIFs.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for structures.csv, details.csv and the CIFs.")],
     formulas: Annotated[
         list[str] | None, typer.Argument(metavar="[FORMULA]...", help="Formulas in any spelling.")
     ] = None,
@@ -32,30 +37,41 @@ def structures(
         str,
         typer.Option(metavar="aflow|FILE|FOLDER", help="JSON lines of crystals, a folder of CIFs, or of `data mp`."),
     ] = "aflow",
-    max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 10.0,
-    tries: Annotated[int, typer.Option(min=1, help="How many templates to try, nearest first.")] = 20,
+    max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 30.0,
+    tries: Annotated[int, typer.Option(min=1, help="How many templates to look at, nearest first.")] = 20,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="How many crystals to make of a formula; the one of least energy is kept.")
+    ] = 3,
+    hull: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|FOLDER", help="Known phases: of `data mp`, or formulas and formation energies."),
+    ] = None,
     relax: Annotated[
         bool, typer.Option(help="Relax by CHGNet; without it the energy is that of the cell as made.")
     ] = True,
     steps: Annotated[int, typer.Option(min=1, help="Relaxation steps at most.")] = 100,
-    energy: Annotated[bool, typer.Option(help="Compute formation energies by CHGNet.")] = True,
+    energy: Annotated[bool, typer.Option(help="Compute formation energies by CHGNet and crystal_graph_eform.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes for relaxations.")] = 1,
     formula_column: FormulaColumn = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Build a crystal for each formula, with its formation energy, as CIFs and a table."""
+    """Build a crystal for each formula, with its energies, as CIFs and tables; a killed call goes on if repeated."""
     from aldesign.datasets.formulas import FormulaFile, read_formulas
     from aldesign.files import refuse_overwriting
     from aldesign.structures.build import COLUMNS
-    from aldesign.structures.templates import TemplateLibrary
+    from aldesign.structures.making import Recipe
 
     if bool(formulas) == bool(source):
         raise InputError("give either formulas or --input FILE", "e.g. aldesign structures NaCl --out crystals")
+    if hull is not None and not energy:
+        raise InputError("--hull needs energies, and --no-energy asks for none", "leave out one of them")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file", "give a folder")
     table = out / "structures.csv"
     refuse_overwriting(table, source)
-    for read in (source, Path(templates)):
+    refuse_overwriting(out / "details.csv", source)
+    for read in (source, hull, Path(templates)):
         if read is not None and _holds_cifs(out, read):
             raise InputError(f"CIFs of {read} could be overwritten: they lie in {out}", "give another --out")
     file = (
@@ -63,35 +79,36 @@ def structures(
         if source is not None
         else FormulaFile(_given(formulas or []), has_ids=False)
     )
-    if templates == "aflow":
-        library = TemplateLibrary.from_aflow()
-    else:
-        if not Path(templates).exists():
-            raise InputError(f"there are no templates at {templates}", "allowed: aflow, a file or a folder")
-        library = TemplateLibrary.from_path(Path(templates))
-    maker = _Maker(library, out, max_emd, tries, relax, steps, energy)
-    say = progress(quiet)
+    recipe = Recipe(max_emd, tries, candidates, energy, relax, steps)
+    header = ("id", *COLUMNS) if file.has_ids else COLUMNS
     records: list[dict[str, object]] = []
+    details: list[dict[str, object]] = []
     stopped: KeyboardInterrupt | OSError | None = None
-    with file:
+    say = progress(quiet)
+    with file, _Maker(templates, hull, out, recipe, workers) as maker:
+        if maker.found and say is not None:
+            note(f"{maker.found} formulas were done before: {out}")
         try:
-            for row in file.rows:
-                record = maker.make(row)
+            for row, made in maker.rows(file.rows):
+                record = {**made.as_record(), "cif": made.cif or None}
+                record = {key: round(value, 4) if isinstance(value, float) else value for key, value in record.items()}
                 records.append({"id": row.id or "", **record} if file.has_ids else record)
+                details.append({"id": row.id or "", **made.details} if file.has_ids else dict(made.details))
                 if say is not None:
                     say(f"{len(records)}: {record['formula']}: {record['cif'] or record['reason']}")
         except (KeyboardInterrupt, OSError) as error:
             stopped = error
-    if not records and stopped is None:
-        raise InputError("the input has no rows", "give at least one formula")
-    header = ("id", *COLUMNS) if file.has_ids else COLUMNS
-    if stopped is not None:
-        _stop(stopped, table, header, records)
-    _write(table, header, records)
-    made = sum(record["cif"] is not None for record in records)
+        if not records and stopped is None:
+            raise InputError("the input has no rows", "give at least one formula")
+        if stopped is not None:
+            _stop(stopped, table, header, records)
+        _write(table, header, records)
+        _write_details(out / "details.csv", details, file.has_ids)
+        maker.complete()
+    made_count = sum(record["cif"] is not None for record in records)
     if as_json:
-        print_json(records)
-    note(f"{made} of {len(records)} formulas have a crystal: {table}")
+        print_json([{**record, "details": detail or None} for record, detail in zip(records, details, strict=True)])
+    note(f"{made_count} of {len(records)} formulas have a crystal: {table}")
 
 
 def _holds_cifs(out: Path, read: Path) -> bool:
@@ -106,6 +123,14 @@ def _write(table: Path, header: tuple[str, ...], records: list[dict[str, object]
     write_csv(table, header, ([_cell(value) for value in record.values()] for record in records))
 
 
+def _write_details(table: Path, details: list[dict[str, object]], ids: bool) -> None:
+    from aldesign.files import write_csv
+    from aldesign.structures.build import DETAILS
+
+    header = ("id", *DETAILS) if ids else DETAILS
+    write_csv(table, header, ([_cell(row.get(column)) for column in header] for row in details if "formula" in row))
+
+
 def _stop(
     cause: KeyboardInterrupt | OSError, table: Path, header: tuple[str, ...], records: list[dict[str, object]]
 ) -> None:
@@ -117,10 +142,11 @@ def _stop(
         done = f"{table} cannot be written ({error.strerror}): the first {len(records)} rows are printed instead"
         print_rows(header, [[_cell(value) for value in record.values()] for record in records])
     if isinstance(cause, KeyboardInterrupt):
-        raise InterruptedRunError(f"interrupted: {done}", "give the same command again") from cause
+        raise InterruptedRunError(f"interrupted: {done}", _GO_ON) from cause
     at = f" ({cause.filename})" if cause.filename else ""
     raise AldesignError(
-        f"{cause.strerror or cause}{at}: {done}", "mend that, free some space for instance, and give the command again"
+        f"{cause.strerror or cause}{at}: {done}",
+        f"mend that, free some space for instance; then {_GO_ON}",
     ) from cause
 
 
@@ -131,49 +157,69 @@ def _given(texts: list[str]) -> Iterator[InputRow]:
 
 
 class _Maker:
-    """Makes the row of one formula; equal formulas are made once."""
+    """Makes rows in the order of the input, in chunks; equal formulas are made once, and none a second time."""
 
-    def __init__(
-        self, library: TemplateLibrary, out: Path, max_emd: float, tries: int, relax: bool, steps: int, energy: bool
-    ) -> None:
-        self._library = library
-        self._out = out
-        self._max_emd = max_emd
-        self._tries = tries
-        self._relax = relax
-        self._steps = steps
-        self._energy = energy
-        self._done: dict[str, dict[str, object]] = {}
+    def __init__(self, templates: str, hull: Path | None, out: Path, recipe: Recipe, workers: int) -> None:
+        from functools import partial
 
-    def make(self, row: InputRow) -> dict[str, object]:
-        """Return the row of `structures.csv`, its CIF written."""
-        if row.formula is None:
-            from aldesign.structures.build import StructureRow
+        from aldesign.execution import Workers, executor
+        from aldesign.structures.templates import TemplateLibrary
+        from aldesign.structures.unfinished import Unfinished, settings_key
 
-            return {**StructureRow(row.text, reason=row.error).as_record(), "cif": None}
-        if row.formula not in self._done:
-            self._done[row.formula] = self._new(row.formula)
-        return self._done[row.formula]
-
-    def _new(self, formula: str) -> dict[str, object]:
-        from aldesign.structures.build import build
-
-        (row,) = build(
-            [formula],
-            self._library,
-            max_emd=self._max_emd,
-            tries=self._tries,
-            energy=self._energy,
-            relax=self._relax,
-            steps=self._steps,
-            out=self._out,
+        if templates != "aflow" and not Path(templates).exists():
+            raise InputError(f"there are no templates at {templates}", "allowed: aflow, a file or a folder")
+        self._library = (
+            TemplateLibrary.from_aflow() if templates == "aflow" else TemplateLibrary.from_path(Path(templates))
         )
-        notes = [row.reason] if row.reason else list(row.assignment.warnings if row.assignment else ())
-        if row.relaxed and row.energy is not None and not row.energy.converged:
-            notes.append(f"relaxation did not converge in {self._steps} steps")
-        cells = {key: round(value, 4) if isinstance(value, float) else value for key, value in row.as_record().items()}
-        return {**cells, "cif": row.cif or None, "reason": "; ".join(notes)}
+        self._hull = _known_phases(hull)
+        self._out, self._recipe = out, recipe
+        self._workers = Workers(partial(executor, "processes", workers)) if workers > 1 else None
+        key = settings_key(self._library.digest, recipe, self._hull.digest if self._hull else "")
+        self._unfinished = Unfinished(out, key)
+        self.found = self._unfinished.found
+
+    def __enter__(self) -> _Maker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._workers is not None:
+            self._workers.close(at_once=kind is not None)
+
+    def complete(self) -> None:
+        """Say that the tables hold every row."""
+        self._unfinished.complete()
+
+    def rows(self, source: Iterator[InputRow]) -> Iterator[tuple[InputRow, StructureRow]]:
+        """Yield each row of the input with its row of the table, the CIF written."""
+        from aldesign.datasets.formulas import chunks
+        from aldesign.structures.build import StructureRow, build
+
+        for chunk in chunks(source, _CHUNK):
+            wanted = dict.fromkeys(row.formula for row in chunk if row.formula is not None)
+            new = [formula for formula in wanted if self._unfinished.get(formula) is None]
+            landing = build(new, self._library, self._recipe, hull=self._hull, out=self._out, workers=self._workers)
+            for row in chunk:
+                if row.formula is None:
+                    yield row, StructureRow(row.text, reason=row.error)
+                    continue
+                made = self._unfinished.get(row.formula)
+                if made is None:  # new formulas land in the order of their first rows
+                    made = next(landing)
+                    self._unfinished.add(made)
+                yield row, made
+
+
+def _known_phases(path: Path | None) -> Hull | None:
+    from aldesign.structures.hull import Hull
+
+    if path is not None and not path.exists():
+        raise InputError(f"there are no known phases at {path}", "give a folder of `data mp`, or a CSV")
+    return None if path is None else Hull.from_path(path)
 
 
 def _cell(value: object) -> object:
+    import json
+
+    if isinstance(value, dict | list):
+        return json.dumps(value, separators=(",", ":"))
     return str(value).lower() if isinstance(value, bool) else value

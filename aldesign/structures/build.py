@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import aldesign
 from aldesign.chemistry.formula import canonical
 from aldesign.errors import FormulaError, StructureError
-from aldesign.records import Crystal
-from aldesign.structures.assign import Assignment, assign
+from aldesign.execution import LostWorker, Workers
+from aldesign.structures.assign import Assignment
 from aldesign.structures.cif import write_cif
-from aldesign.structures.energy import STEPS, CHGNetEnergy, Energy, evaluate_one
-from aldesign.structures.templates import TemplateLibrary
+from aldesign.structures.making import DEFAULT, Made, Recipe, facts, finish, job_of, plan, work
+
+if TYPE_CHECKING:
+    from aldesign.structures.hull import Hull
+    from aldesign.structures.templates import TemplateLibrary
 
 COLUMNS = (
     "formula",
@@ -31,6 +33,27 @@ COLUMNS = (
 )
 """Columns of ``structures.csv``, in order."""
 
+DETAILS = (
+    "formula",
+    "space_group",
+    "space_group_relaxed",
+    "likelihood",
+    "support",
+    "bond_valence_deviation",
+    "mapping",
+    "volume_per_atom",
+    "formation_energy_ev_per_atom",
+    "formation_energy_graph_ev_per_atom",
+    "formation_energy_graph_std_ev_per_atom",
+    "energies_disagree",
+    "converged",
+    "e_above_hull_ev_per_atom",
+    "decomposition",
+    "alternatives",
+    "warnings",
+)
+"""Columns of ``details.csv``, in order; the last three and ``mapping`` are JSON."""
+
 
 @dataclass(frozen=True)
 class StructureRow:
@@ -43,11 +66,12 @@ class StructureRow:
         emd: Its distance on the modified Pettifor scale.
         cif: Name of the file within the output folder, empty without one.
         formation_energy_per_atom: eV/atom by CHGNet; None where it was not asked for or failed.
-        e_above_hull: eV/atom; None as long as no hull is known.
+        e_above_hull: eV/atom above the known phases, below zero where they would fall apart into this one; None
+            where no phases were given, or none are known of an element.
         relaxed: Whether the crystal was relaxed.
         reason: Why there is no crystal, no energy or no file; empty where all went well.
-        assignment: How the crystal came about; None for a text that is no formula.
-        energy: What the potential said; None where it was not asked.
+        details: What else is known, by the columns of ``details.csv``.
+        made: How the crystal came about; None for a text that is no formula, or where a worker died.
 
     """
 
@@ -60,15 +84,8 @@ class StructureRow:
     e_above_hull: float | None = None
     relaxed: bool = False
     reason: str = ""
-    assignment: Assignment | None = field(default=None, compare=False, repr=False)
-    energy: Energy | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def crystal(self) -> Crystal | None:
-        """The final crystal: relaxed where that succeeded, else as substituted."""
-        if self.energy is not None and not self.energy.error:
-            return self.energy.crystal
-        return self.assignment.crystal if self.assignment else None
+    details: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    made: Made | None = field(default=None, compare=False, repr=False)
 
     def as_record(self) -> dict[str, object]:
         """Return the row's cells by column name; None is an empty cell."""
@@ -78,113 +95,123 @@ class StructureRow:
 def build(
     formulas: Sequence[str],
     library: TemplateLibrary,
+    recipe: Recipe = DEFAULT,
     *,
-    max_emd: float = 10.0,
-    tries: int = 5,
-    energy: bool = True,
-    relax: bool = True,
-    steps: int = STEPS,
+    hull: Hull | None = None,
     out: Path | str | None = None,
     provenance: Mapping[str, object] | None = None,
-    executor: Executor | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[StructureRow]:
-    """Return one row per formula, in order, and write a CIF of each crystal into `out`.
+    workers: Workers | None = None,
+) -> Iterator[StructureRow]:
+    """Yield one row per formula, in order, and write a CIF of each crystal into `out`.
 
     Args:
         formulas: Any texts; one that is no formula gets a row that says so.
         library: Where templates come from.
-        max_emd: Largest distance to a template.
-        tries: Templates to try per formula.
-        energy: Whether to ask CHGNet for formation energies.
-        relax: Whether to relax crystals first; without `energy` nothing is relaxed.
-        steps: Relaxation steps at most.
-        out: Folder for the CIFs; None writes nothing.
+        recipe: How crystals are made.
+        hull: Known phases to count energies from.
+        out: Folder for the CIFs; None writes nothing. Equal formulas share one file.
         provenance: Facts for the comment lines of every CIF, beside the row's own.
-        executor: Runs the relaxations; None runs them here. The results do not depend on it.
-        progress: Called with the number of energies done and their total.
+        workers: Where relaxations run; None runs them here. The results do not depend on it.
 
     """
-    spelled: list[str] = []
-    assigned: list[Assignment | None] = []
-    faults: dict[int, str] = {}
-    for i, text in enumerate(formulas):
+    planned: list[tuple[str, list[Assignment]] | StructureRow] = []
+    for text in formulas:
         try:
             formula = canonical(text)
-            assigned.append(assign(formula, library, max_emd, tries))
-            spelled.append(formula)
+            planned.append((formula, plan(formula, library, recipe)))
         except FormulaError as error:
-            faults[i] = str(error)
-            assigned.append(None)
-            spelled.append(text)
-    crystals = [made.crystal for made in assigned if made is not None and made.crystal is not None]
-    energies = iter(_energies(crystals, relax, steps, executor, progress) if energy else ())
-    rows: list[StructureRow] = []
-    names: set[str] = set()
-    for i, (formula, made) in enumerate(zip(spelled, assigned, strict=True)):
-        if made is None or made.crystal is None:
-            rows.append(StructureRow(formula, reason=faults.get(i) or (made.reason if made else ""), assignment=made))
-            continue
-        found = next(energies, None)
-        reason = f"CHGNet: {found.error}" if found is not None and found.error else ""
-        row = StructureRow(
-            formula,
-            made.template_id,
-            made.template_formula,
-            made.emd,
-            formation_energy_per_atom=found.formation_energy_ev_per_atom if found else None,
-            relaxed=bool(found and found.relaxed),
-            reason=reason,
-            assignment=made,
-            energy=found,
-        )
-        rows.append(row if out is None else _write(row, Path(out), names, provenance or {}))
-    return rows
-
-
-def _energies(
-    crystals: Sequence[Crystal],
-    relax: bool,
-    steps: int,
-    executor: Executor | None,
-    progress: Callable[[int, int], None] | None,
-) -> list[Energy]:
-    task = partial(evaluate_one, relax=relax, steps=steps)
-    energies: list[Energy] = []
-    for found in map(task, crystals) if executor is None else executor.map(task, crystals):
-        energies.append(found)
-        if progress is not None:
-            progress(len(energies), len(crystals))
-    return energies
-
-
-def _write(row: StructureRow, folder: Path, names: set[str], provenance: Mapping[str, object]) -> StructureRow:
-    """Return the row with the name of its CIF, or with the reason why there is none."""
-    made, crystal = row.assignment, row.crystal
-    if made is None or crystal is None:
-        return row
-    stem = re.sub(r"[^A-Za-z0-9.]+", "_", row.formula).strip("_")
-    name, number = f"{stem}.cif", 1
-    while name in names:
-        number += 1
-        name = f"{stem}-{number}.cif"
-    names.add(name)
-    facts: dict[str, object] = {
-        "formula": row.formula,
-        "template": f"{row.template_id} ({row.template_formula}), EMD {row.emd:.3f}",
-        "elements": ", ".join(f"{old} -> {new}" for old, new in made.mapping.items()),
-        "software": f"aldesign {aldesign.__version__}",
+            planned.append(StructureRow(text, reason=str(error)))
+    jobs = {
+        i: job
+        for i, entry in enumerate(planned)
+        if not isinstance(entry, StructureRow) and (job := job_of(entry[1], recipe)) is not None
     }
-    if row.energy is not None and not row.energy.error:
-        state = "relaxed" if row.energy.converged else "relaxed, not converged"
-        facts["geometry"] = f"{state if row.relaxed else 'as substituted'}, {CHGNetEnergy.identity}"
-        facts["formation_energy_per_atom"] = f"{row.formation_energy_per_atom:.4f} eV, {CHGNetEnergy.identity}"
-    else:
-        facts["geometry"] = "as substituted"
-    if made.warnings:
-        facts["note"] = "; ".join(made.warnings)
+    places = list(jobs)
+    landing = (
+        ((i, work(job)) for i, job in jobs.items())
+        if workers is None
+        else ((places[k], result) for k, result in workers.run(work, list(jobs.values())))
+    )
+    results: dict[int, Any] = {}
+    for i, entry in enumerate(planned):
+        if isinstance(entry, StructureRow):
+            yield entry
+            continue
+        while i in jobs and i not in results:
+            place, result = next(landing)
+            results[place] = result
+        yield _row(entry, results.pop(i, None), hull, out, provenance or {})
+
+
+def _row(
+    entry: tuple[str, list[Assignment]],
+    result: Any,
+    hull: Hull | None,
+    out: Path | str | None,
+    provenance: Mapping[str, object],
+) -> StructureRow:
+    formula, tried = entry
+    if isinstance(result, LostWorker):
+        first = tried[0]
+        return StructureRow(
+            formula, first.template_id, first.template_formula, first.emd, reason=f"no energy: {result.reason}"
+        )
+    made = finish(formula, tried, result, hull)
+    chosen = made.chosen
+    if made.crystal is None:
+        return StructureRow(formula, reason=chosen.reason, made=made)
+    found, energy = facts(made), made.energy
+    reasons = [f"CHGNet: {energy.error}"] if energy is not None and energy.error else list(made.remarks)
+    row = StructureRow(
+        formula,
+        chosen.template_id,
+        chosen.template_formula,
+        chosen.emd,
+        formation_energy_per_atom=energy.formation_energy_ev_per_atom if energy else None,
+        e_above_hull=made.hull.e_above_hull_ev_per_atom if made.hull else None,
+        relaxed=bool(energy and energy.relaxed),
+        reason="; ".join(reasons),
+        details={column: found.get(column) for column in DETAILS} | {"formula": formula},
+        made=made,
+    )
+    return row if out is None else _write(row, found, Path(out), provenance)
+
+
+def _write(row: StructureRow, found: Mapping[str, Any], folder: Path, provenance: Mapping[str, object]) -> StructureRow:
+    """Return the row with the name of its CIF, or with the reason why there is none."""
+    if row.made is None or row.made.crystal is None:
+        return row
+    name = f"{re.sub(r'[^A-Za-z0-9.]+', '_', row.formula).strip('_')}.cif"
     try:
-        write_cif(crystal, folder / name, {**facts, **provenance})
+        write_cif(row.made.crystal, folder / name, {**_header(row, found), **provenance})
     except StructureError as error:
         return replace(row, reason="; ".join(filter(None, (row.reason, error.message))))
     return replace(row, cif=name)
+
+
+def _header(row: StructureRow, found: Mapping[str, Any]) -> dict[str, object]:
+    """Return what the comment lines of a CIF say of its origin."""
+    said: dict[str, object] = {
+        "formula": row.formula,
+        "template": f"{row.template_id} ({row.template_formula}), EMD {row.emd:.3f}",
+        "elements": ", ".join(f"{old} -> {new}" for old, new in found["mapping"].items()),
+        "space_group_of_template": found["space_group"],
+        "software": f"aldesign {aldesign.__version__}",
+    }
+    if found["bond_valence_deviation"] is not None:
+        said["bond_valence_deviation"] = f"{found['bond_valence_deviation']:.3f} valence units"
+    if "energy_method" in found and not found["energy_error"]:
+        state = "relaxed" if found["converged"] else "relaxed, not converged"
+        method = found["energy_method"]
+        said["geometry"] = f"{state if row.relaxed else 'as substituted'}, {method}"
+        said["formation_energy_per_atom"] = f"{found['formation_energy_ev_per_atom']:.4f} eV, {method}"
+        if (second := found["formation_energy_graph_ev_per_atom"]) is not None:
+            said["formation_energy_per_atom_second"] = f"{second:.4f} eV, crystal_graph_eform"
+        if (height := found["e_above_hull_ev_per_atom"]) is not None:
+            products = " + ".join(name for name, _ in found["decomposition"])
+            said["e_above_hull"] = f"{height:.4f} eV/atom, against {products}"
+    else:
+        said["geometry"] = "as substituted"
+    if found["warnings"]:
+        said["note"] = "; ".join(found["warnings"])
+    return said

@@ -97,10 +97,30 @@ def test_a_full_disk_keeps_the_rows_done(
 
     monkeypatch.setattr("aldesign.structures.build.write_cif", full_disk(1))
     monkeypatch.setattr(files, "write_csv", no_room)
-    assert run(call) == 1
+    assert run([*call[:-2], str(tmp_path / "other"), "--quiet"]) == 1
     shown = capsys.readouterr()
     assert [row["formula"] for row in csv.DictReader(shown.out.splitlines())] == ["KBr"]
     assert "printed instead" in shown.err
+
+
+def test_a_stopped_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aldesign.structures import cif
+
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    call = ["structures", "KBr", "Xx2", "MgO", "KBr", "CsCl", "--no-energy", "--quiet", "--out"]
+    monkeypatch.setattr("aldesign.structures.build.write_cif", full_disk(2))
+    assert run([*call, str(out)]) == 1
+    written: list[Path] = []
+
+    def counted(crystal, path, provenance=None):  # type: ignore[no-untyped-def]
+        written.append(path)
+        return cif.write_cif(crystal, path, provenance)
+
+    monkeypatch.setattr("aldesign.structures.build.write_cif", counted)
+    assert run([*call, str(out)]) == 0
+    assert [path.name for path in written] == ["CsCl.cif"]
+    assert run([*call, str(whole)]) == 0
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in whole.iterdir()}
 
 
 @pytest.mark.parametrize("name", ["table.csv", "structures.csv"])
