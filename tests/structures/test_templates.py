@@ -7,8 +7,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aldesign.chemistry.distance import emd
+from aldesign.chemistry.distance import emd, emd_matrix
+from aldesign.chemistry.elements import ALPHABET
 from aldesign.chemistry.formula import compositions
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import Crystal
@@ -93,6 +96,104 @@ def test_ties_go_to_the_stabler_then_the_smaller_then_the_first_id():
     assert [m.template.id for m in ranked.nearest("RbCl", k=3)] == ["a-large", "c-small"]
 
 
+def atom_cells(texts):
+    """Return a crystal for each composition; where its atoms are does not matter to a search."""
+    crystals = []
+    for number, text in enumerate(texts):
+        parsed = to_counts(text)
+        species = tuple(symbol for symbol, n in parsed.items() for _ in range(n))
+        frac = np.linspace(0, 1, 3 * len(species), endpoint=False).reshape(-1, 3)
+        crystals.append(Crystal(f"c{number:03d}", (9.0,) * 3 + (90.0,) * 3, species, frac))
+    return crystals
+
+
+def to_counts(text):
+    from pymatgen.core import Composition
+
+    return {element.symbol: int(n) for element, n in Composition(text).items()}
+
+
+def by_hand(library, formula, k, max_emd, polymorphs, stability, any_amounts):
+    """Return ids and distances as a plain loop over the crystals finds them."""
+    rows = []
+    for crystal in library.crystals:
+        name = formula_of(crystal)
+        if any_amounts or amounts_of(name) == amounts_of(formula) != ():
+            distance = round(float(emd(compositions([name]), compositions([formula]))[0]), 9)
+            rows.append((distance, (stability.get(crystal.id, np.inf), len(crystal), crystal.id), name))
+    best = {}
+    for distance, preference, name in sorted(rows):
+        best.setdefault((distance, name), preference)
+    rows.sort(key=lambda row: (row[0], best[row[0], row[2]], row[2], row[1]))
+    found, seen = [], {}
+    for distance, preference, name in rows:
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] <= polymorphs and distance <= max_emd:
+            found.append((preference[2], distance))
+    return found[:k]
+
+
+TEXTS = st.lists(
+    st.builds(
+        lambda pairs: "".join(f"{symbol}{n}" for symbol, n in pairs),
+        st.lists(
+            st.tuples(st.sampled_from(["Na", "K", "Ca", "Fe", "O", "Cl"]), st.integers(1, 3)),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda pair: pair[0],
+        ),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    TEXTS,
+    TEXTS,
+    st.integers(1, 6),
+    st.sampled_from([2.0, np.inf]),
+    st.integers(1, 3),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+)
+def test_many_at_once_are_what_a_plain_loop_finds(known, asked, k, max_emd, polymorphs, random, any_amounts):
+    crystals = atom_cells(known)
+    stability = {c.id: random.choice([0.0, 0.1]) for c in crystals if random.random() < 0.5}
+    library = TemplateLibrary(crystals, stability=stability)
+    asked = [*asked, "Fe0.95O"]
+    together = library.nearest_many(asked, k, max_emd, polymorphs=polymorphs, any_amounts=any_amounts)
+    for formula, matches in zip(asked, together, strict=True):
+        found = [(match.template.id, match.emd) for match in matches]
+        assert found == by_hand(library, formula, k, max_emd, polymorphs, stability, any_amounts)
+        if not any_amounts:
+            alone = library.nearest(formula, k, max_emd, polymorphs=polymorphs)
+            assert [(m.template.id, m.template_formula, m.emd) for m in alone] == [
+                (m.template.id, m.template_formula, m.emd) for m in matches
+            ]
+
+
+def test_the_nearest_of_all_are_those_of_the_whole_table(aflow):
+    rng = np.random.default_rng(0)
+    asked = [
+        "".join(f"{s}{rng.integers(1, 8)}" for s in rng.choice(list(ALPHABET), rng.integers(1, 5), replace=False))
+        for _ in range(60)
+    ]
+    known = sorted(set(aflow.formulas))
+    table = emd_matrix(compositions(asked), compositions(known))
+    for formula, row, matches in zip(asked, table, aflow.nearest_many(asked, k=1, any_amounts=True), strict=True):
+        assert matches[0].emd == pytest.approx(row.min(), abs=1e-8)
+        assert row[known.index(matches[0].template_formula)] == pytest.approx(row.min(), abs=1e-8), formula
+
+
+def test_a_formula_without_a_place_on_the_scale_is_told(aflow):
+    with pytest.raises(FormulaError, match="Og has no place"):
+        aflow.nearest_many(["NaCl", "OgCl"])
+    assert aflow.nearest_many(["Og7Cl19"]) == [[]]  # no template has such amounts, so nothing is measured
+    assert aflow.nearest_many([]) == []
+
+
 def test_single_elements_have_templates(aflow):
     assert assign("Si", aflow).crystal is not None
     assert assign("O2", aflow, max_emd=50).template_formula
@@ -151,6 +252,44 @@ def test_a_folder_with_labels_prefers_the_stabler_polymorph(tmp_path):
     library = TemplateLibrary.from_path(tmp_path)
     assert [bad.line for bad in library.bad] == [3]
     assert [m.template.id for m in library.nearest("RbCl")] == ["low", "high"]
+
+
+def write_lines(path, crystals):
+    path.write_text(
+        "".join(
+            json.dumps({"id": c.id, "lattice": c.lattice, "species": c.species, "frac": c.frac.tolist()}) + "\n"
+            for c in crystals
+        )
+    )
+
+
+def test_crystals_that_share_an_id_are_numbered_and_reported(tmp_path):
+    shared = [caesium_chloride("x", 4.12, "Cs", "Cl"), caesium_chloride("x-2", 4.0, "K", "Cl")]
+    shared += [caesium_chloride("x", 4.2, "Cs", "Br"), caesium_chloride("x", 4.3, "Cs", "I")]
+    write_lines(tmp_path / "s.jsonl", shared)
+    library = TemplateLibrary.from_path(tmp_path / "s.jsonl")
+    assert [crystal.id for crystal in library.crystals] == ["x", "x-2", "x-3", "x-4"]
+    assert [formula_of(crystal) for crystal in library.crystals] == ["CsCl", "KCl", "CsBr", "CsI"]
+    assert library.notes == (
+        "ids that name several crystals: 'x' (3 times); 2 crystals were given a number, as in id-2",
+    )
+    write_lines(tmp_path / "s.jsonl", shared[:2])
+    assert TemplateLibrary.from_path(tmp_path / "s.jsonl").notes == ()
+
+
+def test_labels_that_contradict_each_other_are_reported(tmp_path):
+    write_lines(tmp_path / "structures.jsonl", [caesium_chloride(i, 4.12, "Cs", "Cl") for i in "ab"])
+    (tmp_path / "labels.csv").write_text("id,e_above_hull\na,0.0\nb,0.1\nb,0.1\na,0.5\n")
+    library = TemplateLibrary.from_path(tmp_path)
+    assert library.notes == ("labels.csv: ids with different e_above_hull: 'a' (0, 0.5); the first counts",)
+    assert [match.template.id for match in library.nearest("RbCl")] == ["a", "b"]
+
+
+def test_a_template_without_a_place_on_the_scale_is_listed_as_bad(tmp_path):
+    write_lines(tmp_path / "s.jsonl", [caesium_chloride("a", 4.1, "Cs", "Cl"), caesium_chloride("b", 4.1, "Og", "Cl")])
+    library = TemplateLibrary.from_path(tmp_path / "s.jsonl")
+    assert [crystal.id for crystal in library.crystals] == ["a"]
+    assert [(bad.text, "Og has no place" in bad.reason) for bad in library.bad] == [("b", True)]
 
 
 def test_sources_without_crystals_are_refused(tmp_path):

@@ -86,7 +86,8 @@ def from_record(record: Any) -> Crystal:
         lattice = tuple(float(x) for x in cell)
         frac = np.array(record["frac"], dtype=np.float64)
         names = {site: _CHARGE.sub("", str(site)) for site in set(sites)}
-        species = tuple([_SYMBOLS.get(name := names[site], name) for site in sites])
+        names = {site: _SYMBOLS.get(name, name) for site, name in names.items()}
+        species = tuple(map(names.__getitem__, sites))
     except (TypeError, ValueError) as error:
         raise InputError(f"lattice, species or frac hold something else than numbers and symbols: {error}") from None
     if len(lattice) != 6 or not all(math.isfinite(x) and x > 0 for x in lattice):

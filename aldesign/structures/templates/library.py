@@ -16,6 +16,7 @@ from aldesign.structures.templates.search import Match, Search
 from aldesign.structures.templates.sources import read_aflow, read_templates
 
 MAX_SITES = 60
+_CHUNK = 8192  # crystals whose sites are counted at once
 
 
 class TemplateLibrary:
@@ -91,7 +92,8 @@ class TemplateLibrary:
     @cached_property
     def formulas(self) -> tuple[str, ...]:
         """The canonical reduced formula of each crystal, in order."""
-        return tuple(compositions_of(self.crystals).formulas())
+        parts = (self.crystals[i : i + _CHUNK] for i in range(0, len(self.crystals), _CHUNK))
+        return tuple(formula for part in parts for formula in compositions_of(part).formulas())
 
     @cached_property
     def _search(self) -> Search:

@@ -20,6 +20,7 @@ from aldesign.records import BadRow, Crystal
 from aldesign.structures.cif import from_record, read_cifs, read_jsonl
 
 _UNKNOWN = ("", "nan", "none", "null", "na", "n/a")  # how tables spell a value left out
+_BEYOND = frozenset(symbol for symbol, z in NUMBER.items() if PETTIFOR[z] < 0)
 _SHOWN = 3  # repeated ids that a note names
 
 
@@ -85,12 +86,12 @@ def read_templates(path: Path) -> Source:
     read = [row for row in rows if isinstance(row, Crystal)]
     crystals = []
     for crystal in read:
-        beyond = sorted({symbol for symbol in crystal.species if PETTIFOR[NUMBER[symbol]] < 0})
-        if beyond:
-            reason = f"{', '.join(beyond)} has no place on the modified Pettifor scale, which holds H to Lr"
-            bad.append(BadRow(str(path), 0, crystal.id, reason))
-        else:
+        if _BEYOND.isdisjoint(crystal.species):
             crystals.append(crystal)
+        else:
+            beyond = ", ".join(sorted(_BEYOND.intersection(crystal.species)))
+            reason = f"{beyond} has no place on the modified Pettifor scale, which holds H to Lr"
+            bad.append(BadRow(str(path), 0, crystal.id, reason))
     if not crystals:
         first = f"first reason, line {bad[0].line}: {bad[0].reason}" if bad else "it is empty"
         raise InputError(f"no crystal could be read from {path}", first)
