@@ -48,8 +48,8 @@ class NetworkOracle(CompositionOracle):
     """An ensemble of networks, each stating a location and a log standard deviation per composition.
 
     The ensemble's mean is the mean of the members' values; its variance is the mean of their variances plus the
-    variance of their values (law of total variance). Networks are evaluated in double precision, so that an answer
-    does not depend on what else is in the batch.
+    variance of their values (law of total variance). Networks are evaluated in double precision, unless `_outputs`
+    knows another way, so that an answer does not depend on what else is in the batch.
 
     Settings: ``members``; ``epochs``, by default `usual_epochs` or as many as make `least_steps` steps;
     ``batch_size``, which a small table lowers; ``learning_rate``; ``weight_decay``; ``patience``, by default a
@@ -184,12 +184,16 @@ class NetworkOracle(CompositionOracle):
         locations, values, stds = np.zeros((3, len(self.members), len(inputs)))
         for i in range(0, len(inputs), CHUNK):
             part = inputs[i : i + CHUNK]
-            outputs = member_outputs(self.members, self._tensors(part), part)
+            outputs = self._outputs(part)
             locations[:, i : i + CHUNK], values[:, i : i + CHUNK] = self._locations(outputs), self._values(outputs)
             stds[:, i : i + CHUNK] = np.exp(outputs[..., 1].clip(-SUREST, LOG_SCALE))
         spread = float(self.scaling["target"][1])
         # networks that disagree on how far below zero a metal lies still agree that it is one
         return locations.mean(axis=0), np.sqrt((stds**2).mean(axis=0) * spread**2 + values.var(axis=0))
+
+    def _outputs(self, inputs: Compositions) -> np.ndarray:
+        """Return the outputs of the m networks for n compositions, float64 (m, n, c)."""
+        return member_outputs(self.members, self._tensors(inputs), inputs)
 
     def evaluate_members(self, rows: Sequence[LabelledRow], name: str = "test") -> list[dict[str, float]]:
         """Return the errors on `rows` of each network by itself, and keep them in the card."""
@@ -218,18 +222,34 @@ class NetworkOracle(CompositionOracle):
             self.members.append(_stored_precision(network))
 
 
-def member_outputs(members: Sequence[nn.Module], tensors: tuple[Tensor, ...], inputs: Compositions) -> np.ndarray:
-    """Return the outputs of m networks for n rows, float64 (m, n, c); the formulas of a batch are of equal size."""
+def member_outputs(
+    members: Sequence[nn.Module],
+    tensors: tuple[Tensor, ...],
+    inputs: Compositions,
+    batch_size: int = EVALUATION_BATCH,
+    multiple: int = 1,
+) -> np.ndarray:
+    """Return the outputs of m networks for n rows, float64 (m, n, c).
+
+    Args:
+        members: The networks.
+        tensors: Their inputs.
+        inputs: The compositions; those of a batch have equally many elements.
+        batch_size: Most rows of a batch.
+        multiple: The rows of a batch are made a multiple of this number by repeating the last one.
+
+    """
     sizes = inputs.n_elements()
     found: np.ndarray | None = None
     with torch.no_grad():
         for size in np.unique(sizes):
             rows = np.flatnonzero(sizes == size)
-            for i in range(0, len(rows), EVALUATION_BATCH):
-                index = torch.from_numpy(rows[i : i + EVALUATION_BATCH]).to(tensors[0].device)
+            for i in range(0, len(rows), batch_size):
+                part = rows[i : i + batch_size]
+                index = torch.from_numpy(np.pad(part, (0, -len(part) % multiple), mode="edge")).to(tensors[0].device)
                 batch = torch.stack([network(*(t[index] for t in tensors)) for network in members]).double().cpu()
                 found = np.zeros((len(members), len(sizes), batch.shape[2])) if found is None else found
-                found[:, rows[i : i + EVALUATION_BATCH]] = batch.numpy()
+                found[:, part] = batch.numpy()[:, : len(part)]
     return np.zeros((len(members), 0, 2)) if found is None else found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from aldesign.chemistry.formula import Compositions
 from aldesign.errors import InputError
 from oracles.common import SHIPPED
 from oracles.features.magpie import descriptor
-from oracles.networks import NetworkOracle, location_scale_loss
+from oracles.networks import NetworkOracle, location_scale_loss, member_outputs
 from oracles.stoichiometry_network import GAP, LOCATION, METAL, StoichiometryNetwork
 
 NOTHING = "nothing"
@@ -24,6 +25,7 @@ NOTHING = "nothing"
 TRANSFER_STEPS, TRANSFER_RATE = 800, 3e-4
 SIZES = ("width", "layers", "heads", "hidden", "head")
 BLENDS = np.linspace(0.0, 1.0, 21)
+FAST_BATCH, GROUP = 512, 16  # rows of a batch in single precision, at most and as multiples
 SURELY_METAL = 0.1  # chance of a non-metal, from which on a location below zero counts less and less
 
 
@@ -58,6 +60,7 @@ class StoichiometryGraphOracle(NetworkOracle):
     }
 
     _origin: StoichiometryGraphOracle | None = None  # the oracle that training starts from
+    _single: tuple[list[nn.Module], list[nn.Module]] | None = None  # the members, and the same in single precision
 
     def _prepare(self, inputs: Compositions) -> dict[str, np.ndarray]:
         self._origin = None
@@ -112,6 +115,16 @@ class StoichiometryGraphOracle(NetworkOracle):
         whole = np.clip((descriptor(inputs) - mean) / scale, -5.0, 5.0)
         numbers = torch.from_numpy(inputs.numbers.astype(np.int64))
         return numbers, torch.from_numpy(inputs.amounts), torch.from_numpy(whole)
+
+    def _outputs(self, inputs: Compositions) -> np.ndarray:
+        """Return the outputs of the networks, evaluated in single precision: within 1e-5 eV, in half the time.
+
+        Batches fit the processor's cache. A matrix product takes the sums of full groups of rows in one order,
+        whatever their number, but may take those of a lesser rest in another: hence no batch has such a rest.
+        """
+        if self._single is None or self._single[0] is not self.members:
+            self._single = self.members, [deepcopy(member).float() for member in self.members]
+        return member_outputs(self._single[1], self._tensors(inputs), inputs, FAST_BATCH, GROUP)
 
     def _module(self) -> nn.Module:
         sizes = {name: int(self.config[name]) for name in SIZES}

@@ -105,7 +105,8 @@ class StoichiometryNetwork(nn.Module):
 
         Args:
             numbers: Atomic numbers of n formulas of equally many elements, int64, (n, k), zero-padded.
-            amounts: Atoms per formula unit, (n, k), zero-padded.
+            amounts: Atoms per formula unit, (n, k), zero-padded; sines of their multiples are taken in the precision
+                that they come in, which may be higher than that of the weights.
             whole: Standardised descriptors, (n, features).
 
         """
@@ -114,9 +115,10 @@ class StoichiometryNetwork(nn.Module):
         fractions = amounts / amounts.sum(1, keepdim=True)
         logs = fractions.log()
         angles = fractions[:, :, None] * self.octaves
-        encoded = [angles.sin(), angles.cos(), fractions[:, :, None], logs[:, :, None], amounts.log()[:, :, None]]
-        nodes = self.from_table(self.elements[numbers]) + self.learned(numbers)
-        nodes = nodes + self.from_amount(torch.cat(encoded, dim=-1))
+        parts = [angles.sin(), angles.cos(), fractions[:, :, None], logs[:, :, None], amounts.log()[:, :, None]]
+        kind = self.last.weight.dtype
+        encoded, fractions, logs, whole = (t.to(kind) for t in (torch.cat(parts, dim=-1), fractions, logs, whole))
+        nodes = self.from_table(self.elements[numbers]) + self.learned(numbers) + self.from_amount(encoded)
         nodes = torch.cat([self.from_whole(whole)[:, None], nodes], dim=1)
         log_fractions = torch.cat([torch.zeros_like(logs[:, :1]), logs], dim=1)
         for layer in self.layers:

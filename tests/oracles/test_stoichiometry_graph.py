@@ -5,6 +5,7 @@ import torch
 from aldesign.chemistry.formula import compositions
 from aldesign.errors import InputError
 from aldesign.records import Candidate, LabelledRow
+from oracles.networks import NetworkOracle
 from oracles.stoichiometry_graph import FormationEnergyGraphOracle, StoichiometryGraphOracle
 from oracles.stoichiometry_network import GAP, METAL, StoichiometryNetwork
 
@@ -108,3 +109,20 @@ def test_a_start_of_another_size_is_refused(tmp_path):
 def test_a_start_that_is_nowhere_is_refused():
     with pytest.raises(InputError, match="nothing to start from called 'roost'"):
         StoichiometryGraphOracle(**SIZE, start="roost").fit(insulators())
+
+
+def test_single_precision_changes_next_to_nothing_and_no_neighbour_changes_anything(monkeypatch):
+    oracle = StoichiometryGraphOracle.load()
+    texts = ["NaCl", "SrTiO3", "Fe", "LiFePO4", "Cs2AgBiBr6", "NaCl7", "U3Si2", "Xe2F20", "CuInGaSe2", "KMgF3"] * 2
+    texts += [f"{c}{n}{a}" for c in CATIONS for a in ANIONS for n in (1, 2, 3)]
+    inputs = compositions(texts)
+    location, std = oracle._infer(inputs)
+    for rows in (slice(0, 1), slice(3, 8), slice(40, 57), slice(None, None, -1)):
+        others = oracle._infer(inputs[rows])
+        np.testing.assert_array_equal(others, (location[rows], std[rows]))
+    monkeypatch.setattr(StoichiometryGraphOracle, "_outputs", NetworkOracle._outputs)
+    exact, exact_std = oracle._infer(inputs)
+    np.testing.assert_allclose(oracle.calibration.answer(location), oracle.calibration.answer(exact), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(
+        oracle.calibration.std(location, std), oracle.calibration.std(exact, exact_std), atol=1e-5, rtol=0
+    )
