@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from aldesign.structures.energy.neighbours import ANGLE_CUTOFF, CUTOFF, Pairs, angles, find_pairs
+from aldesign.structures.energy.passes import Graph, site_energies
 
 MODEL = "0.3.0"
 _WEIGHTS = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
@@ -104,7 +105,6 @@ def evaluate(cells: Sequence[Cell]) -> list[Answer]:
 
     """
     import torch
-    from chgnet.model.model import BatchedGraph
 
     net = network()
     sizes = np.array([len(cell.numbers) for cell in cells])
@@ -132,25 +132,21 @@ def evaluate(cells: Sequence[Cell]) -> list[Answer]:
 
     # a bond is directed both ways; the second half of the list runs back
     center = torch.cat([first, second])
-    bond = torch.arange(len(first)).repeat(2)
-    short = np.flatnonzero(np.tile(lengths.detach().numpy() < ANGLE_CUTOFF, 2))
-    one, other = (torch.from_numpy(short[part]) for part in angles(center.numpy()[short], len(numbers)))
-    directed = torch.cat([units, -units])
-    encoder = net.bond_basis_expansion
-    graph = BatchedGraph(
-        atomic_numbers=numbers,
-        bond_bases_ag=encoder.rbf_expansion_ag(lengths),
-        bond_bases_bg=encoder.rbf_expansion_bg(lengths),
-        angle_bases=net.angle_basis_expansion(directed[one], directed[other]) if len(one) else torch.empty(0),
-        batched_atom_graph=torch.stack([center, torch.cat([second, first])], dim=1),
-        batched_bond_graph=torch.stack([center[one], bond[one], bond[other]], dim=1),
-        atom_owners=owners,
-        directed2undirected=bond,
-        atom_positions=[],
-        strains=[],
-        volumes=[],
+    short = torch.nonzero(lengths < ANGLE_CUTOFF)[:, 0]
+    arms = np.stack(angles(torch.cat([first[short], second[short]]).numpy(), len(numbers)))
+    directed = torch.from_numpy(np.concatenate([short.numpy(), short.numpy() + len(first)])[arms])
+    graph = Graph(
+        numbers=numbers,
+        center=center,
+        neighbour=torch.cat([second, first]),
+        lengths=lengths,
+        units=units,
+        short=short,
+        vertex=center[directed[0]],
+        arms=torch.from_numpy(arms % max(len(short), 1)),
+        arms_directed=directed,
     )
-    energies = net._compute(graph)["e"] * torch.from_numpy(sizes)
+    energies = lengths.new_zeros(len(cells)).index_add(0, owners, site_energies(net, graph))
     by_position, by_log = torch.autograd.grad(energies.sum(), [positions, logs])
     elemental = net.composition_model.fc.weight[0].double()[numbers - 1]
     totals = energies.detach().double().index_add(0, owners, elemental).tolist()
