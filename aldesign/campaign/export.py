@@ -57,6 +57,7 @@ HEADER = (
     "warnings",
 )
 """Columns that a CIF's header repeats."""
+_SAID = {"space_group": "space_group_as_made"}  # beside the symmetry that the file itself has
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def cif_header(state: CampaignState, assessed: Assessed) -> dict[str, str]:
         "aldesign": created["version"],
         "trial": row["trial"],
         "oracle": f"{row['oracle']} {version}".strip(),
-        **{name: row[name] for name in HEADER if name in row},
+        **{_SAID.get(name, name): row[name] for name in HEADER if name in row},
     }
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
 

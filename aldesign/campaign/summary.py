@@ -9,7 +9,7 @@ from typing import Any
 
 from aldesign.campaign.assessment import Assessed, assess
 from aldesign.campaign.codec import trial_to_json
-from aldesign.campaign.novelty import Known, in_sketch
+from aldesign.campaign.novelty import Known, Nearest, in_sketch
 from aldesign.campaign.ranking import best_first, considered, gap_of, shortlist
 from aldesign.campaign.rows import cif_name
 from aldesign.campaign.scoring import UNITS
@@ -63,8 +63,15 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
     listed = found[-1] if found else None
     rank = listed.item.rank if listed and listed.item.record.accepted else None
     records = [state.structures[t.number] for t in trials if t.number in state.structures]
-    supply = listed.supply if listed else supply_of(formula, spec.shortlist.score.hazard.classes)
-    near = listed.nearest if listed else Known.of(state, spec).nearest([formula])[0]
+    about = {
+        "rank": None,
+        "cif": None,
+        "pareto": None,
+        "score": None,
+        "supply": asdict(supply_of(formula, spec.shortlist.score.hazard.classes)),
+        "nearest_known": _nearest(Known.of(state, spec).nearest([formula])[0]),
+        "known_to_sketch": in_sketch([formula])[0],
+    }
     return {
         "formula": formula,
         "trials": [trial_to_json(trial) for trial in trials],
@@ -72,20 +79,32 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
             {"accepted": r.accepted, "reason": r.reason, **{k: v for k, v in r.facts.items() if k != "crystal"}}
             for r in records
         ],
-        "rank": rank,
-        "cif": cif_name(rank, formula) if rank is not None else None,
-        "pareto": listed.front if listed else None,
+        **(findings(listed) if listed else about),
         "stability": assessment.stability,
-        "score": _score(listed),
-        "supply": asdict(supply),
-        "nearest_known": asdict(near) if near else None,
-        "known_to_sketch": in_sketch([formula])[0],
         "conclusion": _conclusion(state, spec, formula, rank),
     }
 
 
-def _score(listed: Assessed | None) -> dict[str, Any] | None:
-    if listed is None or listed.score is None:
+def findings(listed: Assessed) -> dict[str, Any]:
+    """Return what was found out about a row of the final table, as JSON values."""
+    rank = listed.item.rank if listed.item.record.accepted else None
+    return {
+        "rank": rank,
+        "cif": cif_name(rank, listed.item.trial.candidate.formula) if rank is not None else None,
+        "pareto": listed.front,
+        "score": _score(listed),
+        "supply": asdict(listed.supply),
+        "nearest_known": _nearest(listed.nearest),
+        "known_to_sketch": listed.sketched,
+    }
+
+
+def _nearest(near: Nearest | None) -> dict[str, Any] | None:
+    return None if near is None else asdict(near)
+
+
+def _score(listed: Assessed) -> dict[str, Any] | None:
+    if listed.score is None:
         return None
     terms = [
         {**asdict(term), "unit": UNITS[term.name], "factor": round(term.factor, 4), "note": term.note}

@@ -233,6 +233,13 @@ def number_text(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
+def amount_text(value: float | None) -> str:
+    """Return a positive amount of any size with about two digits, or a dash."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def _joined(names: set[str]) -> str:
     return ", ".join(sorted(names))
 

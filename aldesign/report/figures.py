@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from aldesign.report.facts import SOURCE_NAMES
 from aldesign.report.svg import ACCENT, GENERATOR, INK, LATENT, MUTATION, MUTED, PAPER, SEED, USER, style
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -20,6 +22,14 @@ MANY = 4000
 
 _COLOURS = dict(zip(SOURCE_NAMES.values(), (SEED, LATENT, GENERATOR, MUTATION, USER), strict=True))
 _MARKERS = dict(zip(SOURCE_NAMES.values(), "osDv^", strict=True))
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure's SVG and what it says."""
+
+    svg: Markup
+    caption: str
 
 
 def best_so_far(
@@ -42,9 +52,9 @@ def best_so_far(
     from matplotlib.ticker import MaxNLocator
 
     with style():
-        figure, axes = _new((5.4, 3.5))
+        figure, axes = new_figure((5.4, 3.5))
         steps = np.arange(1, len(gaps) + 1)
-        _mark_range(axes, wanted, horizontal=True)
+        mark_range(axes, wanted, horizontal=True)
         if seed_best is not None:
             axes.axhline(seed_best, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=f"best seed {seed_best:.2f}")
         for name in _present(sources):
@@ -62,16 +72,16 @@ def best_so_far(
         axes.set(xlabel="oracle answers after the seed", ylabel="band gap (eV)")
         axes.set_xlim(0, max(len(gaps), 1) * 1.01 + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-        _legend(figure, axes)
+        outside_legend(figure, axes)
     return figure
 
 
 def gap_distribution(groups: Mapping[str, np.ndarray], wanted: tuple[float, float] | None = None) -> Figure:
     """Draw how the gaps of each source (name to shape (n,)) are spread, each as shares of its own total."""
     with style():
-        figure, axes = _new((5.4, 3.5))
+        figure, axes = new_figure((5.4, 3.5))
         groups = {name: values for name, values in groups.items() if len(values)}
-        _mark_range(axes, wanted, horizontal=False)
+        mark_range(axes, wanted, horizontal=False)
         if groups:
             edges = _bin_edges(np.concatenate(list(groups.values())))
             for name, values in groups.items():
@@ -80,14 +90,14 @@ def gap_distribution(groups: Mapping[str, np.ndarray], wanted: tuple[float, floa
                 axes.stairs(share, edges, color=_COLOURS[name], linewidth=1.6, label=f"{name} (n = {len(values)})")
             axes.set_xlim(edges[0], edges[-1])
         axes.set(xlabel="band gap (eV)", ylabel="share of each source (%)")
-        _legend(figure, axes)
+        outside_legend(figure, axes)
     return figure
 
 
 def parity(calibration: Calibration) -> Figure:
     """Draw what the surrogate expected, with one standard deviation, against what the oracle then answered."""
     with style():
-        figure, axes = _new((4.6, 4.2))
+        figure, axes = new_figure((4.6, 4.2))
         mean, std, measured = calibration.mean, calibration.std, calibration.measured
         sources = np.array([SOURCE_NAMES[t.candidate.source] for t in calibration.trials], dtype=str)
         if len(calibration):
@@ -103,14 +113,14 @@ def parity(calibration: Calibration) -> Figure:
             _dots(axes, measured[chosen], mean[chosen], name, f"parity-{_slug(name)}")
         axes.set(xlabel="measured by the oracle (eV)", ylabel="expected before measuring (eV)")
         axes.set_aspect("equal", adjustable="box")
-        _legend(figure, axes)
+        outside_legend(figure, axes)
     return figure
 
 
 def calibration_curve(calibration: Calibration) -> Figure:
     """Draw the share of answers within the surrogate's central intervals against the share there should be."""
     with style():
-        figure, axes = _new((4.6, 4.2))
+        figure, axes = new_figure((4.6, 4.2))
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="perfect")
         if len(calibration):
             levels = np.concatenate([[0.0], calibration.needed_levels(), [1.0]])
@@ -124,11 +134,12 @@ def calibration_curve(calibration: Calibration) -> Figure:
             axes.text(98, 5, text, ha="right", va="bottom", fontsize=9)
         axes.set(xlim=(0, 100), ylim=(0, 102), xlabel="nominal level (%)", ylabel="answers inside the interval (%)")
         axes.set_aspect("equal", adjustable="box")
-        _legend(figure, axes)
+        outside_legend(figure, axes)
     return figure
 
 
-def _new(size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_figure(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return an empty figure of a size in inches, and its axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -140,7 +151,8 @@ def _dots(axes: Axes, x: np.ndarray, y: np.ndarray, name: str, gid: str) -> None
     line.set(gid=gid, markeredgewidth=0, rasterized=len(x) > MANY)
 
 
-def _mark_range(axes: Axes, wanted: tuple[float, float] | None, *, horizontal: bool) -> None:
+def mark_range(axes: Axes, wanted: tuple[float, float] | None, *, horizontal: bool) -> None:
+    """Mark the range of gaps that is wanted: a band for a window, a line for a half-open range."""
     if wanted is None:
         return
     span, line = (axes.axhspan, axes.axhline) if horizontal else (axes.axvspan, axes.axvline)
@@ -153,7 +165,8 @@ def _mark_range(axes: Axes, wanted: tuple[float, float] | None, *, horizontal: b
             axes.lines[-1].set_label(f"wanted {'≥' if np.isinf(wanted[1]) else '≤'} {edge:g}")
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
+def outside_legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend above the axes, if there is anything to tell."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.1, borderaxespad=0.2)

@@ -16,14 +16,20 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from aldesign.campaign.assessment import Assessed, Assessment, assess
 from aldesign.campaign.ranking import best_first, objective, shortlist, utilities
+from aldesign.campaign.recipe import NAMES, NEAREST_TEXT, pareto_text, recipe_text
+from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState, Proposal
+from aldesign.campaign.summary import findings
+from aldesign.chemistry.supply import PRICES_ORIGIN, SUPPLY_ORIGIN
 from aldesign.files import atomic_path
 from aldesign.records import Source, TrialState
 from aldesign.report import facts
 from aldesign.report.calibration import LEVELS, Calibration
 from aldesign.report.illustrations import illustrations
+from aldesign.report.narrative import SCORE, narrate
 
 PAGE_NAME = "report.html"
 EXPORT_FOLDER = "export"
@@ -75,10 +81,19 @@ def render(state: CampaignState, spec: CampaignSpec, cifs: Mapping[int, str] | N
         counted=facts.counted,
         moment=_moment,
         share=_share,
+        amount=facts.amount_text,
+        term=NAMES.__getitem__,
+        unit=UNITS.__getitem__,
     )
     template = environment.from_string(resources.files("aldesign.report").joinpath("page.html").read_text("utf-8"))
+    assessment = assess(shortlist(state, spec), state, spec)
     return template.render(
-        spec=spec, state=state, cifs=cifs or {}, figures=illustrations(state, spec), **_content(state, spec)
+        spec=spec,
+        state=state,
+        cifs=cifs or {},
+        figures=illustrations(state, spec, assessment),
+        **_content(state, spec),
+        **_ranked(assessment, state, spec),
     )
 
 
@@ -134,6 +149,33 @@ def _content(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
         "label_groups": facts.label_groups(state),
         "created": state.created,
         "yaml": spec.to_yaml(),
+    }
+
+
+def _ranked(assessment: Assessment, state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
+    everyone = (*assessment.accepted, *assessment.set_aside)
+    return {
+        "assessment": assessment,
+        "cards": [_card(assessed, assessment.stability, state, spec) for assessed in assessment.accepted],
+        "hulled": any(a.item.record.facts.get("e_above_hull_ev_per_atom") is not None for a in everyone),
+        "hazardous": any(a.supply.hazards for a in assessment.accepted),
+        "recipe": recipe_text(spec),
+        "pareto": pareto_text(spec, assessment.stability),
+        "nearest_text": NEAREST_TEXT,
+        "prices_origin": PRICES_ORIGIN,
+        "supply_origin": SUPPLY_ORIGIN,
+    }
+
+
+def _card(assessed: Assessed, stability: str, state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
+    formula = assessed.item.trial.candidate.formula
+    told = {"formula": formula, "stability": stability, **findings(assessed)}
+    chapters = narrate(told, state, spec)
+    return {
+        "item": assessed.item,
+        "front": assessed.front,
+        "score": assessed.score,
+        "chapters": [chapter for chapter in chapters if chapter.title != SCORE],
     }
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from markupsafe import Markup
 
+from aldesign.campaign.assessment import Assessment
 from aldesign.campaign.ranking import gap_of, objective, utilities
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
@@ -14,20 +13,13 @@ from aldesign.chemistry.elements import SYMBOLS
 from aldesign.records import Source, Trial
 from aldesign.report.calibration import Calibration
 from aldesign.report.facts import SOURCE_NAMES, by_element, counted, gap_text, progress
-from aldesign.report.figures import best_so_far, calibration_curve, gap_distribution, parity
+from aldesign.report.figures import Illustration, best_so_far, calibration_curve, gap_distribution, parity
+from aldesign.report.pareto_figure import pareto_illustration
 from aldesign.report.periodic import periodic_table
 from aldesign.report.svg import to_svg
 
 
-@dataclass(frozen=True)
-class Illustration:
-    """A figure's SVG and what it says."""
-
-    svg: Markup
-    caption: str
-
-
-def illustrations(state: CampaignState, spec: CampaignSpec) -> dict[str, Illustration]:
+def illustrations(state: CampaignState, spec: CampaignSpec, assessment: Assessment) -> dict[str, Illustration]:
     """Return by name the figures that the campaign has anything to show in."""
     figures: dict[str, Illustration] = {}
     measured = state.measured
@@ -40,6 +32,8 @@ def illustrations(state: CampaignState, spec: CampaignSpec) -> dict[str, Illustr
     if len(calibration):
         figures["parity"] = _parity(calibration)
         figures["calibration"] = _calibration(calibration)
+    if (trade_off := pareto_illustration(assessment, spec, wanted(spec))) is not None:
+        figures["pareto"] = trade_off
     return figures
 
 

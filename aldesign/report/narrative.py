@@ -10,10 +10,12 @@ from aldesign.campaign.recipe import NAMES
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Source, Trial, Verdict
-from aldesign.report.facts import SOURCE_NAMES, gap_text, number_text, oracle_text, oxidation_text
+from aldesign.report.facts import SOURCE_NAMES, amount_text, gap_text, oracle_text, oxidation_text
 from aldesign.report.narrative_crystal import energy_sentences, hull_sentences, structure_sentences
 
 DOMAIN = {True: "within the oracle's training domain", False: "outside the oracle's domain", None: "domain unknown"}
+
+SCORE = "Score"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def narrate(told: Mapping[str, Any], state: CampaignState, spec: CampaignSpec) -
         chapters.append(Chapter("Novelty", tuple(_novelty_sentences(told))))
         chapters.append(Chapter("Supply", tuple(supply_sentences(told["supply"]))))
     if told["score"] is not None:
-        chapters.append(Chapter("Score", tuple(score_sentences(told["score"]))))
+        chapters.append(Chapter(SCORE, tuple(score_sentences(told["score"]))))
     if told["rank"] is not None:
         chapters.append(Chapter("Place", tuple(_place_sentences(told, spec))))
     return [chapter for chapter in chapters if chapter.sentences]
@@ -139,8 +141,8 @@ def supply_sentences(supply: Mapping[str, Any]) -> Iterable[str]:
         yield f"No price is known for {', '.join(supply['cost_missing'])}."
     else:
         yield (
-            f"Its elements cost about {_amount(supply['cost_usd_per_kg'])} USD per kg, "
-            f"{_amount(supply['cost_usd_per_mol_atoms'])} USD per mol of atoms (pure elements, prices of 2013 to 2020)."
+            f"Its elements cost about {amount_text(supply['cost_usd_per_kg'])} USD per kg, "
+            f"{amount_text(supply['cost_usd_per_mol_atoms'])} USD per mol of atoms (pure elements, 2013 to 2020)."
         )
     if supply["hhi_production"] is None:
         yield f"No supply risk is known for {', '.join(supply['hhi_missing'])}."
@@ -187,8 +189,4 @@ def _plain(value: object) -> str:
         return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_plain, value))
-    return number_text(value, 3) if isinstance(value, float) else str(value)
-
-
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
+    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aldesign.campaign.assessment import assess
 from aldesign.campaign.ranking import shortlist
 from aldesign.campaign.reading import read_state
 from aldesign.campaign.rows import cif_name
@@ -104,28 +105,55 @@ def test_ranked_table_equals_the_journal(page: Any) -> None:
     accepted = shortlist(state, spec).accepted
     parsed = Page(path.read_text(encoding="utf-8"))
     head, *rows = parsed.tables["Ranked candidates"]
-    assert [" ".join(h.split()) for h in head[:4]] == ["#", "formula", "gap (eV)", "level"]
+    names = [" ".join(h.split()) for h in head]
+    assert names[:6] == ["#", "formula", "gap (eV)", "in domain", "score", "front"]
+    assessment = assess(shortlist(state, spec), state, spec)
     assert len(rows) == len(accepted) > 5
-    for cells, item in zip(rows, accepted, strict=True):
-        row = [cell.strip() for cell in cells]
+    for cells, item, assessed in zip(rows, accepted, assessment.accepted, strict=True):
+        row = dict(zip(names, (cell.strip() for cell in cells), strict=True))
         trial, facts = item.trial, item.record.facts
         assert trial.prediction is not None
-        assert trial.expected is not None
-        assert row[:3] == [str(item.rank), trial.candidate.formula, f"{trial.prediction.value:.2f} ± 0.35"]
-        assert row[4] == ("yes" if trial.prediction.in_domain else "no")
-        assert row[5] == f"{trial.expected[0]:.2f} ± {trial.expected[1]:.2f}"
-        assert row[8:10] == [f"{facts['emd']:.2f}", facts["space_group"]]
-        assert row[10] == f"{facts['formation_energy_ev_per_atom']:.3f}".replace("-", "−")
+        assert assessed.score is not None
+        assert assessed.nearest is not None
+        assert row["#"] == str(item.rank)
+        assert row["formula"] == trial.candidate.formula
+        assert row["gap (eV)"] == f"{trial.prediction.value:.2f} ± 0.35"
+        assert row["in domain"] == ("yes" if trial.prediction.in_domain else "no")
+        assert row["score"] == f"{assessed.score.value:.2f}"
+        assert row["front"] == str(assessed.front or "–")
+        assert row["Eform (eV/atom)"] == minus(facts["formation_energy_ev_per_atom"])
+        assert row["Ehull (eV/atom)"] == minus(facts.get("e_above_hull_ev_per_atom"))
+        assert row["graph (eV/atom)"] == minus(facts.get("formation_energy_graph_ev_per_atom"))
+        assert row["EMD"] == f"{facts['emd']:.2f}"
+        assert row["nearest known"].split() == [assessed.nearest.formula, f"{assessed.nearest.emd:.1f}"]
     gaps = [item.trial.prediction.value for item in accepted if item.trial.prediction]
     assert gaps == sorted(gaps, reverse=True)
     assert len(parsed.tables["Candidates set aside"]) - 1 == len(shortlist(state, spec).set_aside)
+
+
+def minus(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def test_each_candidate_has_its_story_and_its_score(page: Any) -> None:
+    path = page()
+    state, spec = read_state(path.parent)
+    parsed = Page(path.read_text(encoding="utf-8"))
+    for item in shortlist(state, spec).accepted:
+        anchor = f"candidate-{item.trial.number}"
+        assert anchor in parsed.ids
+        assert f"#{anchor}" in parsed.links
+    assert "Tried as well" in parsed.text
+    assert "gap, weight 3: 0 at 0 eV, 1 at 10 eV" in parsed.text
+    assert "Pareto front 1: candidates that no other accepted one beats" in parsed.text
+    assert parsed.text.count("the product of the factors") == len(shortlist(state, spec).accepted)
 
 
 def test_cif_links_lead_to_the_files(page: Any, tmp_path: Path) -> None:
     directory = page().parent
     state, spec = read_state(directory)
     for path in (page(), write_report(directory, tmp_path / "elsewhere" / "page.html")):
-        links = Page(path.read_text(encoding="utf-8")).links
+        links = [link for link in Page(path.read_text(encoding="utf-8")).links if not link.startswith("#")]
         assert len(links) == len(shortlist(state, spec).accepted)
         for link, item in zip(links, shortlist(state, spec).accepted, strict=True):
             target = (path.parent / link).resolve()
