@@ -117,7 +117,7 @@ def test_single_precision_changes_next_to_nothing_and_no_neighbour_changes_anyth
     texts += [f"{c}{n}{a}" for c in CATIONS for a in ANIONS for n in (1, 2, 3)]
     inputs = compositions(texts)
     location, std = oracle._infer(inputs)
-    for rows in (slice(0, 1), slice(3, 8), slice(40, 57), slice(None, None, -1)):
+    for rows in (slice(0, 1), slice(3, 8), slice(40, 57), np.arange(len(texts))[::-1]):
         others = oracle._infer(inputs[rows])
         np.testing.assert_array_equal(others, (location[rows], std[rows]))
     monkeypatch.setattr(StoichiometryGraphOracle, "_outputs", NetworkOracle._outputs)
