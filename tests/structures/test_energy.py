@@ -12,8 +12,16 @@ import pytest
 
 from aldesign.records import Crystal
 from aldesign.structures import energy as module
-from aldesign.structures.energy import evaluate_many, evaluate_one, references, relaxation
+from aldesign.structures.energy import (
+    disagreement,
+    evaluate_many,
+    evaluate_one,
+    formation_energy,
+    references,
+    relaxation,
+)
 from aldesign.structures.energy.potential import Cell, evaluate, network
+from aldesign.structures.energy.references import shifts, terms
 from aldesign.structures.geometry import volume
 
 
@@ -235,6 +243,38 @@ def test_references_cover_the_elements_and_say_where_they_came_from():
     for entry in table["elements"].values():
         assert entry["source"]
         assert entry["n_sites"] >= 1
+
+
+def test_the_scales_differ_where_the_schemes_correct_and_not_for_elements():
+    # formation energies of KBr in eV/atom: enthalpy at 298 K -2.041 (NIST-JANAF); Materials Project 2019 -1.766
+    bromide = evaluate_one(face_centred(6.67, "K", "Br", 0.5), relax=False)
+    assert bromide.formation_energy_ev_per_atom == pytest.approx(-1.766, abs=0.03)
+    own = formation_energy(bromide.crystal, bromide.energy_ev_per_atom, "mp2020")
+    assert own == pytest.approx(-2.041, abs=0.05)
+    assert terms(("K", "Br")) == {"K": 0.5, "Br": 0.5, "Br anion": 0.5}
+    assert set(terms(("Na", "Br", "O", "O", "O"))) == {"Na", "Br", "O", "O anion"}
+    assert set(terms(("Xe", "F", "F"))) == {"Xe", "F", "F anion"}
+    assert terms(("Fe", "Fe", "O", "O", "O"))["Fe oxide or fluoride"] == pytest.approx(0.4)
+    assert "Fe oxide or fluoride" not in terms(("Fe", "S"))
+    assert terms(("Br", "Br")) == {}
+
+
+def test_every_fitted_term_is_one_that_a_compound_can_have():
+    symbols = set(references())
+    for name, value in shifts().items():
+        symbol, _, role = name.partition(" ")
+        assert symbol in symbols
+        assert role in ("", "anion", "oxide or fluoride")
+        assert abs(value) < 0.6  # eV; the corrections of the schemes are no larger
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "std", "contradict"),
+    [(-1.0, -1.09, 0.03, False), (-1.0, -1.12, 0.03, True), (-1.0, -1.12, 0.2, False), (-1.0, -1.12, None, True)],
+)
+def test_two_opinions_contradict_each_other_beyond_a_tenth(first, second, std, contradict):
+    assert disagreement(first, second, std) is contradict
+    assert disagreement(second, first, std) is contradict
 
 
 @pytest.mark.parametrize("structure", ["Si", "Cu"])

@@ -14,7 +14,7 @@ import numpy as np
 from aldesign.chemistry.elements import NUMBER
 from aldesign.errors import StructureError
 from aldesign.records import Crystal
-from aldesign.structures.energy.references import formation_energy, references
+from aldesign.structures.energy.references import SCALE, Scale, disagreement, formation_energy, references
 from aldesign.structures.geometry import lattice_vectors
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ __all__ = [
     "FMAX",
     "MAX_SITES",
     "MODEL",
+    "SCALE",
     "STEPS",
     "CHGNetEnergy",
     "Energy",
+    "Scale",
+    "disagreement",
     "evaluate_many",
     "evaluate_one",
     "formation_energy",
