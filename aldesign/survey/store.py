@@ -36,20 +36,31 @@ class Store:
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._saved = path, time.monotonic()
+        self._base = sqlite3.connect(path, timeout=1.0)
         try:
-            self._base = sqlite3.connect(path, timeout=1.0)
-            self._base.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._base.execute("PRAGMA synchronous=NORMAL")
-            self._base.execute("BEGIN EXCLUSIVE")
-            for table in ("fact (name TEXT PRIMARY KEY, value TEXT)", "batch (number INTEGER PRIMARY KEY, texts TEXT)"):
-                self._base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-            self._base.execute("CREATE TABLE IF NOT EXISTS seen (number INTEGER PRIMARY KEY, keys BLOB)")
-            self._check(facts)
-            self._base.commit()
+            self._begin(facts)
         except sqlite3.OperationalError as error:
+            self._base.close()
             raise RunDirectoryError(f"{path} cannot be used: {error}", "is the same survey running already?") from error
         except sqlite3.DatabaseError as error:
+            self._base.close()
             raise RunDirectoryError(f"{path} is no survey: {error}", "give another --out") from error
+        except RunDirectoryError:
+            self._base.close()
+            raise
+
+    def _begin(self, facts: dict[str, Any]) -> None:
+        self._base.execute("PRAGMA locking_mode=EXCLUSIVE")
+        self._base.execute("PRAGMA synchronous=NORMAL")
+        self._base.execute("BEGIN EXCLUSIVE")
+        for table in (
+            "fact (name TEXT PRIMARY KEY, value TEXT)",
+            "seen (number INTEGER PRIMARY KEY, keys BLOB)",
+            "batch (number INTEGER PRIMARY KEY, texts TEXT)",
+        ):
+            self._base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        self._check(facts)
+        self._base.commit()
 
     def _check(self, facts: dict[str, Any]) -> None:
         given = json.loads(json.dumps(facts))
