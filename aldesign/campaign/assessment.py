@@ -75,23 +75,32 @@ def assess(listed: Shortlist, state: CampaignState, spec: CampaignSpec) -> Asses
     supplies = [supply_of(formula, spec.shortlist.score.hazard.classes) for formula in formulas]
     near = known.nearest(formulas)
     sketched = in_sketch(formulas)
-    recipe, goal = spec.shortlist.score, objective(spec)
-    accepted = range(len(listed.accepted))
-    values = [properties(everyone[i].trial, everyone[i].record, supplies[i]) for i in accepted]
-    stability = stability_axis(values)
-    front = pareto_fronts(values, spec, stability)
+    weighed, stability = weigh(listed.accepted, spec, supplies)
     rows = [
-        Assessed(
-            item,
-            supplies[i],
-            near[i],
-            sketched[i],
-            score(values[i], recipe, goal) if i in accepted else None,
-            front[i] if i in accepted else None,
-        )
+        Assessed(item, supplies[i], near[i], sketched[i], *(weighed[i] if i < len(weighed) else ()))
         for i, item in enumerate(everyone)
     ]
-    return Assessment(tuple(rows[: len(accepted)]), tuple(rows[len(accepted) :]), stability, known.notes)
+    return Assessment(tuple(rows[: len(weighed)]), tuple(rows[len(weighed) :]), stability, known.notes)
+
+
+def weigh(
+    accepted: Sequence[Ranked], spec: CampaignSpec, supplies: Sequence[Supply] | None = None
+) -> tuple[list[tuple[Score, int | None]], str]:
+    """Return score and Pareto front of each accepted candidate, and what stands for stability on the fronts.
+
+    Args:
+        accepted: The candidates.
+        spec: The campaign.
+        supplies: What is known of their elements, where that was looked up before.
+
+    """
+    recipe, goal = spec.shortlist.score, objective(spec)
+    if supplies is None:
+        supplies = [supply_of(item.trial.candidate.formula, recipe.hazard.classes) for item in accepted]
+    values = [properties(item.trial, item.record, supplies[i]) for i, item in enumerate(accepted)]
+    stability = stability_axis(values)
+    front = pareto_fronts(values, spec, stability)
+    return [(score(value, recipe, goal), front[i]) for i, value in enumerate(values)], stability
 
 
 def stability_axis(values: Sequence[dict[str, float | None]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from aldesign.campaign.assessment import Assessed, assess
+from aldesign.campaign.assessment import Assessed, assess, weigh
 from aldesign.campaign.codec import trial_to_json
 from aldesign.campaign.novelty import Known, Nearest, in_sketch
 from aldesign.campaign.ranking import best_first, considered, gap_of, shortlist
@@ -44,6 +44,16 @@ def summarise(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
         "best": [
             {"trial": t.number, "formula": t.candidate.formula, "gap_ev": gap_of(t), "iteration": t.iteration}
             for t in best
+        ],
+        "ranked": [
+            {
+                "rank": item.rank,
+                "formula": item.trial.candidate.formula,
+                "gap_ev": gap_of(item.trial),
+                "score": score.value,
+                "pareto": front,
+            }
+            for item, (score, front) in zip(listed.accepted, weigh(listed.accepted, spec)[0], strict=True)
         ],
         "candidates": len(listed.accepted),
         "set_aside": len(listed.set_aside),

@@ -42,7 +42,7 @@ def structure_sentences(record: StructureRecord) -> Iterable[str]:
         judged = "strained" if strain > STRAINED else "as in known crystals" if strain < STRAINED / 2 else "acceptable"
         yield f"Bond valences deviate by {strain:.2f} v.u.: {judged}."
     for other in facts.get("alternatives") or ():
-        yield f"Tried as well: {alternative_text(other)}."
+        yield f"Tried as well: {alternative_text(other)}.".replace(" -", " −")
     for warning in facts.get("warnings") or ():
         yield f"Note: {warning}."
     yield "The crystal was accepted." if record.accepted else f"It was set aside: {record.reason}."

@@ -8,7 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from aldesign.campaign.assessment import weigh
 from aldesign.campaign.ranking import Shortlist
+from aldesign.campaign.recipe import NAMES
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Source, Trial, TrialState
@@ -36,30 +38,48 @@ def ranked_table(listed: Shortlist, spec: CampaignSpec) -> RenderableType:
     if not listed.accepted:
         return Text("No candidate is accepted yet: none was both measured and given an acceptable crystal.")
     table = Table(title=f"{spec.name}: {goal_text(spec)}", title_justify="left", box=None, pad_edge=False)
+    weighed, stability = weigh(listed.accepted, spec)
+    hulled = any(item.record.facts.get("e_above_hull_ev_per_atom") is not None for item in listed.accepted)
     table.add_column("#", justify="right")
     table.add_column("formula", overflow="fold", style="bold")
     table.add_column("gap (eV)", justify="right", no_wrap=True)
-    table.add_column("Ef (eV/at.)", justify="right")
-    table.add_column("space gr.")
-    table.add_column("template", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("front", justify="right", no_wrap=True)
+    if hulled:
+        table.add_column("Ehull", justify="right", no_wrap=True)
+    table.add_column("Ef", justify="right", no_wrap=True)
+    table.add_column("space gr.", overflow="fold")
+    if not hulled:
+        table.add_column("template", overflow="fold")
     table.add_column("EMD", justify="right", no_wrap=True)
-    table.add_column("from")
-    for item in listed.accepted:
+    for item, (score, front) in zip(listed.accepted, weighed, strict=True):
         facts = item.record.facts
-        table.add_row(
+        cells: list[str | Text | None] = [
             str(item.rank),
             Text(item.trial.candidate.formula),
             _gap(item.trial) + _mark(item.trial),
-            number_text(facts.get("formation_energy_ev_per_atom"), 3),
-            Text(str(facts.get("space_group") or "–")),
-            Text(str(facts.get("template_formula") or "–")),
+            number_text(score.value, 2),
+            "–" if front is None else str(front),
+            number_text(facts.get("e_above_hull_ev_per_atom"), 3) if hulled else None,
+            number_text(facts.get("formation_energy_ev_per_atom"), 3) + ("!" if facts.get("energies_disagree") else ""),
+            Text(str(facts.get("space_group_relaxed") or facts.get("space_group") or "–")),
+            None if hulled else Text(str(facts.get("template_formula") or "–")),
             number_text(facts.get("emd"), 2),
-            _SHORT[item.trial.candidate.source],
-        )
+        ]
+        table.add_row(*(cell for cell in cells if cell is not None))
     trials = [item.trial for item in listed.accepted]
     records = [item.record for item in listed.accepted]
-    beyond = "* beyond the oracle's training data" if any(_mark(trial) == "*" for trial in trials) else ""
-    notes = [beyond, labels_text(trials, spec), energies_text(records)]
+    marks = {
+        "* beyond the oracle's training data": any(_mark(trial) == "*" for trial in trials),
+        "! a second model disagrees with the formation energy": any(r.facts.get("energies_disagree") for r in records),
+    }
+    goals = " and ".join(NAMES[stability] if name == "stability" else NAMES[name] for name in spec.shortlist.pareto)
+    columns = (
+        f"Score: 0 to 1, by the recipe in the campaign's file. Front: Pareto front of {goals}. Ef"
+        f"{' and Ehull' if hulled else ''} in eV/atom."
+    )
+    notes = [*(mark for mark, shown in marks.items() if shown), columns]
+    notes += [labels_text(trials, spec), energies_text(records)]
     return Group(table, Text(), *(Text(note, style="dim") for note in notes if note))
 
 
@@ -133,15 +153,6 @@ def _status_rows(state: CampaignState, spec: CampaignSpec) -> list[tuple[str, st
         )
         rows.append(("calibration", f"{held}; miscalibration area {calibration.miscalibration_area:.3f}"))
     return rows
-
-
-_SHORT = {
-    Source.SEED: "seed",
-    Source.LATENT: "latent",
-    Source.GAN: "gan",
-    Source.MUTATION: "mutation",
-    Source.USER: "user",
-}
 
 
 def _gap(trial: Trial) -> str:

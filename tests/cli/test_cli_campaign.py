@@ -46,7 +46,14 @@ def test_inspect_and_explain_speak_to_people_and_programs(finished: Path, capsys
     assert run(["explain", str(finished), "FLi"]) == 0
     assert "LiF" in capsys.readouterr().out
     assert run(["explain", str(finished), "LiF", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["trials"][0]["source"] == "seed"
+    told = json.loads(capsys.readouterr().out)
+    assert told["trials"][0]["source"] == "seed"
+    assert [chapter["title"] for chapter in told["story"]][-2:] == ["Novelty", "Supply"]
+    assert told["conclusion"].endswith("It was a seed row, and those are not exported.")
+    for row in facts["ranked"]:
+        assert run(["explain", str(finished), row["formula"], "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["rank"], told["pareto"], told["score"]["value"]) == (row["rank"], row["pareto"], row["score"])
 
 
 def test_export_and_report_go_where_they_are_told(finished: Path, tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ class CampaignSpec(Section):
             raise ValueError(
                 f"generator.fraction and mutations.fraction must leave {1 - MOST:.0%} to the latent search"
             )
+        if self.shortlist.score.gap.goal is not None and window is not None:
+            raise ValueError("shortlist.score.gap.goal is a gap to reach; a window has none: its own chance counts")
         if self.shortlist.e_above_hull is not None and self.structures.hull is None:
             raise ValueError("shortlist.e_above_hull needs structures.hull: the source of known phases")
         try:
