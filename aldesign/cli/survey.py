@@ -112,8 +112,9 @@ def survey(
     rows = FileSource(source, formula_column) if source is not None else DrawnSource(n or 0, seed)
     if source is not None and not source.exists():
         raise InputError(f"there is no file {source}", "check the path given to --input")
-    number = worker_count(_workers(workers)) if execution != "serial" else 1
+    number = worker_count(_workers(workers))
     if execution == "serial":
+        number = 1
         from aldesign.learning.threads import pin_threads
 
         pin_threads(1)
