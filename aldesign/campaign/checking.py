@@ -11,7 +11,7 @@ from aldesign.campaign.parts import Parts
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import InputError, SpecError
-from aldesign.execution import worker_count
+from aldesign.execution import job_script, worker_count
 from aldesign.records import Trial, TrialState
 from aldesign.screens import ScreenContext
 
@@ -20,12 +20,15 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     """Build every part of a campaign and estimate what it would cost.
 
     Returns:
-        Facts for people and programs: the parts, the most oracle answers, memory of the surrogate, notes.
+        Facts for people and programs: the parts, the most oracle answers, memory of the surrogate, notes;
+        where jobs of a queue do the work, also the script that would be submitted.
 
     Raises:
         AldesignError: A part cannot be built; the message says which.
     """
     parts = Parts(spec)
+    cluster = spec.execution.cluster
+    script = {"job_script": job_script(cluster.job_queue())} if cluster is not None else {}
     began = time.perf_counter()
     trials, seed = seed_trials(spec)
     notes = build_all(parts, trials)
@@ -48,9 +51,11 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "acquisition": spec.acquisition.kind,
         "screens": ", ".join(screen.name for screen in screens),
         "templates": f"{len(parts.templates)} from {spec.structures.templates}",
+        "execution": spec.execution.describe(),
         "oracle_answers_at_most": answers if answers is not None else "bounded by time only",
         "surrogate_memory_mib": round(3 * 8 * most**2 / 2**20, 1),
         "parts_built_in_seconds": round(time.perf_counter() - began, 1),
+        **script,
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from aldesign.errors import AldesignError, InputError
 
+R = TypeVar("R")
 Start = tuple[Callable[..., None] | None, tuple[Any, ...]]  # an initializer and its arguments
 Kind = Literal["serial", "processes", "dask"]
 
@@ -55,6 +56,21 @@ class Pool(Executor):
     @abstractmethod
     def window(self) -> int:
         """How many items may be in flight now; changes as workers come and go."""
+
+    @property
+    def together(self) -> int:
+        """How many items are best submitted at once; no more than `window`."""
+        return 1
+
+    def submit_many(self, fn: Callable[..., R], items: Sequence[Any]) -> list[Future[R]]:
+        """Submit a call of `fn` for each of the items; fewer are returned than given if the pool is broken."""
+        futures: list[Future[R]] = []
+        try:
+            for item in items:
+                futures.append(self.submit(fn, item))  # noqa: PERF401 - those before a break are needed
+        except BrokenExecutor:
+            pass
+        return futures
 
     def suspects(self, dropped: Iterable[Future[Any]]) -> set[Future[Any]]:
         """Return those of the futures `dropped` by a break that may have caused it; by default all."""

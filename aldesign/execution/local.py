@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from itertools import count
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from aldesign.execution.environment import environment
 from aldesign.execution.inside import call, prepare, start_process
 from aldesign.execution.kinds import AHEAD, ONE_THREAD, Pool, Start
 
@@ -57,7 +56,7 @@ class Processes(ProcessPoolExecutor, Pool):
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Let a worker process call `fn`."""
         # a process may be started here, and reads the environment before its first import of numpy
-        with _environment(ONE_THREAD):
+        with environment(ONE_THREAD):
             future = super().submit(call, ticket := next(self._next), fn, args, kwargs)
         self._tickets[future] = ticket
         return future
@@ -72,17 +71,3 @@ class Processes(ProcessPoolExecutor, Pool):
         """End all worker processes at once."""
         for process in list((self._processes or {}).values()):
             process.terminate()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeAlias, TypeVar
 
@@ -137,15 +138,15 @@ def _work_off(pool: Pool, function: Callable[[T], R], queue: _Queue[T], suspects
     dropped: dict[Future[R], _Job[T]] = {}
     broken = False
     while True:
-        while not broken and len(flight) < pool.window and (job := queue.take()) is not None:
-            try:
-                future = pool.submit(function, job.item)
-            except BrokenExecutor:
-                queue.put_back(job)
-                broken = True
-            else:
-                flight[future] = job
-                future.add_done_callback(landed.put)
+        room = 0 if broken else pool.window - len(flight)
+        jobs = list(islice(iter(queue.take, None), room)) if room >= pool.together else []
+        futures = pool.submit_many(function, [job.item for job in jobs])
+        for future, job in zip(futures, jobs, strict=False):
+            flight[future] = job
+            future.add_done_callback(landed.put)
+        for job in jobs[len(futures) :]:
+            queue.put_back(job)
+            broken = True
         if not flight:
             break
         for future in sorted(_arrivals(landed), key=lambda future: flight[future].index):

@@ -81,19 +81,6 @@ def test_serial_and_any_number_of_processes_agree(expected):
     set_offset(0)
 
 
-def test_a_dask_cluster_agrees(expected):
-    pytest.importorskip("distributed")
-    assert results("dask", 2) == expected
-
-
-@pytest.mark.slow
-def test_dask_gives_up_on_the_item_that_kills_its_workers(tmp_path):
-    pytest.importorskip("distributed")
-    got = dict(run_all(partial(executor, "dask", 2), partial(die_on, {3}, tmp_path), ITEMS))
-    assert isinstance(got.pop(3), LostWorker)
-    assert got == {i: i * i for i in ITEMS if i != 3}
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_only_the_item_that_kills_workers_is_lost_after_three_attempts(workers, tmp_path):
     got = dict(run_all(partial(executor, "processes", workers), partial(die_on, {3, 8}, tmp_path), ITEMS))
