@@ -38,12 +38,22 @@ def mp(
     max_elements: Annotated[int | None, typer.Option(min=1, help="At most so many elements.")] = None,
     max_e_above_hull: Annotated[float | None, typer.Option(min=0.0, help="eV/atom.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many entries, for a trial.")] = None,
+    energies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|ELEMENTS",
+            help="Also energies.csv for distances to the hull: formation energies of all entries, or of all made of "
+            "these elements alone, e.g. Li,Fe,P,O.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Download gaps and crystals of the Materials Project; the key is read from MP_API_KEY."""
     from aldesign.datasets.mp import Query, fetch_materials_project
+    from aldesign.datasets.mp_energies import chosen_elements, fetch_formation_energies
 
+    among = None if energies is None else chosen_elements(energies)
     query = Query(
         tuple(word.strip() for word in (elements or "").split(",") if word.strip()),
         max_elements,
@@ -51,10 +61,14 @@ def mp(
         limit,
     )
     card = fetch_materials_project(out, query, progress=progress(quiet))
+    if among is not None:
+        card["energies"] = fetch_formation_energies(out, among, progress=progress(quiet))
     if as_json:
         print_json(card)
-    else:
-        note(f"{card['rows']} compounds, database {card['database_version']}: {out / 'labels.csv'}")
+        return
+    note(f"{card['rows']} compounds, database {card['database_version']}: {out / 'labels.csv'}")
+    if among is not None:
+        note(f"{card['energies']['rows']} formation energies: {out / 'energies.csv'}")
 
 
 def matbench(

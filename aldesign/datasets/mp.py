@@ -1,6 +1,6 @@
 """Gaps and crystals of the Materials Project through its client: fetched by pages, cleaned, recorded.
 
-Jain et al., APL Materials 1, 011002 (2013); the data are CC BY 4.0. This module and `matbench` are the only ones
+Jain et al., APL Materials 1, 011002 (2013); the data are CC BY 4.0. This module, `mp_energies` and `matbench` are the only ones
 that use the network, and only when called.
 """
 
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -90,26 +90,13 @@ def fetch_materials_project(
     """
     query = query or Query()
     say = progress or (lambda _: None)
-    key = os.environ.get(KEY, "").strip()
-    if not key:
-        raise InputError(
-            f"the environment variable {KEY} is not set",
-            "get a key at https://next-gen.materialsproject.org/api and set it for this command; it is stored nowhere",
-        )
     pages = out / "pages"
-    with _told(key, pages):
-        from mp_api.client import MPRester
-
-        with MPRester(key, mute_progress_bars=True, use_document_model=False) as client:
-            version = str(client.db_version)
-            _fetch_pages(client, query, version, pages, page_size, say)
+    with opened(pages) as client:
+        version = str(client.db_version)
+        _fetch_pages(client, query, version, pages, page_size, say)
     card = _clean(pages, out, say)
     card = {
-        "source": "Materials Project, https://materialsproject.org",
-        "licence": LICENCE,
-        "citation": "A. Jain et al., APL Materials 1, 011002 (2013)",
-        "database_version": version,
-        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        **origin(version),
         "query": {
             "has_props": ["bandstructure"],
             "deprecated": False,
@@ -121,6 +108,43 @@ def fetch_materials_project(
     write_json(out / "card.json", card)
     shutil.rmtree(pages)
     return card
+
+
+def origin(version: str) -> dict[str, str]:
+    """Return what a card says of where its data came from."""
+    return {
+        "source": "Materials Project, https://materialsproject.org",
+        "licence": LICENCE,
+        "citation": "A. Jain et al., APL Materials 1, 011002 (2013)",
+        "database_version": version,
+        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@contextmanager
+def opened(pages: Path) -> Iterator[Any]:
+    """Open the client with the user's key, and turn what goes wrong inside into words.
+
+    Args:
+        pages: Where the pages of the download are kept, to be named.
+
+    Raises:
+        InputError: ``MP_API_KEY`` is not set, or the key was refused.
+        AldesignError: The network or the server failed.
+        InterruptedRunError: Ctrl-C; pages so far are kept.
+
+    """
+    key = os.environ.get(KEY, "").strip()
+    if not key:
+        raise InputError(
+            f"the environment variable {KEY} is not set",
+            "get a key at https://next-gen.materialsproject.org/api and set it for this command; it is stored nowhere",
+        )
+    with _told(key, pages):
+        from mp_api.client import MPRester
+
+        with MPRester(key, mute_progress_bars=True, use_document_model=False) as client:
+            yield client
 
 
 @contextmanager
@@ -148,32 +172,55 @@ def _told(key: str, pages: Path) -> Iterator[None]:
 def _fetch_pages(client: Any, query: Query, version: str, pages: Path, page_size: int, say: Progress) -> None:
     from emmet.core.summary import HasProps
 
-    wanted = {"query": _plain(query), "database_version": version, "page_size": page_size}
-    note = pages / "query.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != wanted:
-        say("the query or the database has changed since the last download: starting anew")
-        shutil.rmtree(pages)
-    write_json(note, wanted)
-    limit = inf if query.limit is None else query.limit
-    filters: dict[str, Any] = {}
+    filters: dict[str, Any] = {"has_props": [HasProps.bandstructure], "fields": list(_FIELDS)}
     if query.elements:
         filters["elements"] = list(query.elements)
     if query.max_elements is not None:
         filters["num_elements"] = (1, query.max_elements)
     if query.max_e_above_hull is not None:
         filters["energy_above_hull"] = (0.0, query.max_e_above_hull)
+    wanted = {"query": _plain(query), "database_version": version, "page_size": page_size}
+    limit = inf if query.limit is None else query.limit
+    fetch_pages(client, filters, wanted, _record, pages, limit, say)
+
+
+def fetch_pages(
+    client: Any,
+    filters: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    record: Callable[[dict[str, Any]], dict[str, Any]],
+    pages: Path,
+    limit: float,
+    say: Progress,
+) -> None:
+    """Write ``00001.json.gz`` and so on with the records of all entries; pages that are there stay.
+
+    Args:
+        client: An open ``MPRester``.
+        filters: Of the search, its fields included.
+        wanted: What was asked, ``page_size`` included; pages of another question are thrown away.
+        record: What to keep of an entry.
+        pages: The folder.
+        limit: Stop after so many entries.
+        say: Takes lines of text.
+
+    """
+    note = pages / "query.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) != wanted:
+        say("the query or the database has changed since the last download: starting anew")
+        shutil.rmtree(pages)
+    write_json(note, wanted)
+    page_size = wanted["page_size"]
     number = got = 0
     while True:
         number += 1
         path = pages / f"{number:05d}.json.gz"
         if path.is_file():
-            records = _page(path)
+            records = read_page(path)
         else:
             documents = _patiently(
                 lambda page: client.materials.summary.search(
-                    has_props=[HasProps.bandstructure],
                     deprecated=False,
-                    fields=list(_FIELDS),
                     chunk_size=page_size,
                     num_chunks=1,
                     _page=page,
@@ -183,7 +230,7 @@ def _fetch_pages(client: Any, query: Query, version: str, pages: Path, page_size
                 number,
                 say,
             )
-            records = [_record(document) for document in documents]
+            records = [record(document) for document in documents]
             with open_atomic(path) as stream:
                 json.dump(records, stream)
         got += len(records)
@@ -208,7 +255,8 @@ def _patiently(search: Callable[[int], list[dict[str, Any]]], page: int, say: Pr
     raise AssertionError("unreachable")
 
 
-def _page(path: Path) -> list[dict[str, Any]]:
+def read_page(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a page."""
     with gzip.open(path, "rt", encoding="utf-8") as stream:
         records: list[dict[str, Any]] = json.load(stream)
     return records
@@ -254,7 +302,7 @@ def _records(pages: Path) -> Iterator[dict[str, Any]]:
     limit = json.loads((pages / "query.json").read_text(encoding="utf-8"))["query"]["limit"]
     count = 0
     for path in sorted(pages.glob("*.json.gz")):
-        for record in _page(path):
+        for record in read_page(path):
             if limit is not None and count >= limit:
                 return
             count += 1

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from aldesign.datasets.mp import Query, fetch_materials_project
+from aldesign.datasets.mp_energies import chosen_elements, fetch_formation_energies
 from aldesign.errors import AldesignError, InputError, InterruptedRunError
 
 SECRET = "k" * 32
@@ -226,3 +227,74 @@ def test_the_key_is_written_nowhere(server: Server, tmp_path: Path) -> None:
         if path.is_file():
             content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
             assert SECRET.encode() not in content
+
+
+def test_energies_of_all_entries_make_a_hull(server: Server, tmp_path: Path) -> None:
+    from aldesign.structures.hull import Hull
+
+    server.documents = [dict(document) for document in DOCUMENTS]
+    for document, energy in zip(server.documents, (-2.2, -1.8, -2.1, 0.0, 0.0), strict=True):
+        document["formation_energy_per_atom"] = energy
+        del document["structure"], document["band_gap"]
+    server.documents.append({**server.documents[0], "material_id": "mp-6", "formation_energy_per_atom": None})
+    server.documents.append({**server.documents[0], "material_id": "mp-7", "formation_energy_per_atom": -2200.0})
+    card = fetch_formation_energies(tmp_path, page_size=4)
+    sent = server.queries[0]
+    assert "has_props" not in sent
+    assert "chemsys" not in sent
+    assert set(sent["_fields"].split(",")) == {
+        "material_id",
+        "formula_pretty",
+        "formation_energy_per_atom",
+        "energy_above_hull",
+    }
+    assert [query["_page"] for query in server.queries] == ["1", "2"]
+    assert (card["rows"], card["formulas"], card["unusable"]) == (5, 4, 2)
+    assert card["database_version"] == "2025.09.25"
+    assert not (tmp_path / "energy_pages").exists()
+    hull = Hull.from_path(tmp_path)
+    assert hull.distance("NaCl", -2.0).e_above_hull_ev_per_atom == pytest.approx(0.1)
+
+
+def test_energies_of_some_elements_ask_for_all_their_systems(server: Server, tmp_path: Path) -> None:
+    fetch_formation_energies(tmp_path, ("Na", "Cl", "Cs"))
+    assert server.queries[0]["chemsys"] == "Cl,Cs,Na,Cl-Cs,Cl-Na,Cs-Na,Cl-Cs-Na"
+
+
+def test_an_interrupted_download_of_energies_goes_on(server: Server, tmp_path: Path) -> None:
+    server.fail_at = KeyboardInterrupt()
+    with pytest.raises(InterruptedRunError):
+        fetch_formation_energies(tmp_path, page_size=2)
+    server.fail_at = None
+    before = len(server.queries)
+    assert fetch_formation_energies(tmp_path, page_size=2)["rows"] == 5
+    assert [query["_page"] for query in server.queries[before:]] == ["2", "3"]
+
+
+@pytest.mark.parametrize("text", ["", "Qq", "H,Li,Be,B,C,N,O,F,Na"])
+def test_elements_that_cannot_be_asked_for_are_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        chosen_elements(text)
+
+
+def test_elements_are_read_as_they_are_listed() -> None:
+    assert chosen_elements("all") == ()
+    assert chosen_elements("Li, Fe,O") == ("Li", "Fe", "O")
+
+
+def test_energies_without_any_are_told(server: Server, tmp_path: Path) -> None:
+    server.documents = [{**DOCUMENTS[0], "formation_energy_per_atom": None}]
+    with pytest.raises(AldesignError, match="no usable formation energy"):
+        fetch_formation_energies(tmp_path)
+
+
+def test_the_command_fetches_both_tables(server: Server, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from aldesign.cli.app import app
+
+    result = CliRunner().invoke(app, ["data", "mp", "--out", str(tmp_path), "--energies", "Na,Cl", "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "labels.csv").is_file()
+    assert (tmp_path / "energies.csv").is_file()
+    assert json.loads((tmp_path / "energies.json").read_text())["elements"] == ["Cl", "Na"]
