@@ -11,9 +11,10 @@ import numpy as np
 
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
-from aldesign.chemistry.distance import emd_matrix
+from aldesign.chemistry.distance import cumulative
 from aldesign.chemistry.elements import PETTIFOR
 from aldesign.chemistry.formula import Compositions, parse_many
+from aldesign.chemistry.nearest import Neighbourhood
 from aldesign.errors import AldesignError
 from aldesign.records import Source
 
@@ -72,17 +73,10 @@ class Known:
         for formula in _of_source(state, Source.USER):
             origins.setdefault(formula, TOLD)
         parsed, errors = parse_many(list(origins))
-        numbers = parsed.numbers
-        beyond = ((numbers > 0) & (PETTIFOR[numbers] < 0)).any(axis=1)
-        usable = [e is None and bool(ok) for e, ok in zip(errors, ~beyond & (numbers > 0).any(axis=1), strict=True)]
-        kept = np.flatnonzero(usable)
+        usable = [i for i in np.flatnonzero(_on_scale(parsed)).tolist() if errors[i] is None]
         names, told = list(origins), list(origins.values())
-        return cls(
-            tuple(names[i] for i in kept),
-            tuple(told[i] for i in kept),
-            parsed[kept] if len(kept) else parsed,
-            tuple(notes),
-        )
+        kept = parsed[usable] if usable else parsed
+        return cls(tuple(names[i] for i in usable), tuple(told[i] for i in usable), kept, tuple(notes))
 
     def nearest(self, formulas: Sequence[str]) -> list[Nearest | None]:
         """Return the nearest known formula of each canonical formula; of several the first: seed rows, files, told.
@@ -90,26 +84,18 @@ class Known:
         A material told from outside is not its own neighbour. None where nothing is known, or an element is beyond
         the modified Pettifor scale.
         """
+        found: list[Nearest | None] = [None] * len(formulas)
         parsed, errors = parse_many(list(formulas))
-        found: list[Nearest | None] = []
-        for row, (formula, error) in enumerate(zip(formulas, errors, strict=True)):
-            if (
-                error is not None
-                or not self.formulas
-                or (PETTIFOR[parsed.numbers[row]][parsed.numbers[row] > 0] < 0).any()
-            ):
-                found.append(None)
-                continue
-            distances = emd_matrix(parsed[[row]], self.compositions)[0]
-            own = [i for i in self._places(formula) if self.origins[i] == TOLD]
-            distances[own] = np.inf
-            place = int(np.argmin(distances))
-            near = float(distances[place])
-            found.append(Nearest(self.formulas[place], round(near, 4), self.origins[place]) if near < np.inf else None)
+        usable = [i for i in np.flatnonzero(_on_scale(parsed)).tolist() if errors[i] is None]
+        if not self.formulas or not usable:
+            return found
+        hits = Neighbourhood(cumulative(self.compositions)).nearest(cumulative(parsed[usable]), k=2)
+        for i, (places, distances) in zip(usable, hits, strict=True):
+            for place, distance in zip(places.tolist(), distances.tolist(), strict=True):
+                if self.origins[place] != TOLD or self.formulas[place] != formulas[i]:
+                    found[i] = Nearest(self.formulas[place], round(distance, 4), self.origins[place])
+                    break
         return found
-
-    def _places(self, formula: str) -> list[int]:
-        return [self.formulas.index(formula)] if formula in self.formulas else []
 
 
 def novelty_files(spec: CampaignSpec) -> list[Path]:
@@ -127,6 +113,12 @@ def in_sketch(formulas: Sequence[str]) -> list[bool]:
     from aldesign.chemistry.sketch import known
 
     return [bool(x) for x in known().contains(list(formulas))] if formulas else []
+
+
+def _on_scale(parsed: Compositions) -> np.ndarray:
+    """Return which compositions have atoms, all of them with a place on the modified Pettifor scale, bool (n,)."""
+    numbers = parsed.numbers
+    return np.asarray((numbers > 0).any(axis=1) & ~((numbers > 0) & (PETTIFOR[numbers] < 0)).any(axis=1))
 
 
 def _of_source(state: CampaignState, source: Source) -> list[str]:

@@ -29,19 +29,22 @@ def structure_sentences(record: StructureRecord) -> Iterable[str]:
         yield f"Elements were replaced: {swaps}."
     if facts.get("likelihood") is not None:
         support = facts.get("support")
-        seen = "" if support is None else f", support {_number(support)}"
-        yield f"Likelihood of the substitution: {_number(facts['likelihood'])}{seen}."
+        seen = "" if support is None else f", supported by {_number(support)} known formulas"
+        yield f"Likelihood of this structure type: {_number(facts['likelihood'])}{seen}."
     if facts.get("space_group"):
         relaxed = facts.get("space_group_relaxed")
-        after = "" if relaxed is None else f"; as relaxed {relaxed}"
+        after = f"; as relaxed {relaxed}" if relaxed else ""
         volume = facts.get("volume_per_atom")
         size = "" if volume is None else f"; {volume:.2f} Å³ per atom"
         yield f"Space group as made {facts['space_group']}{after}{size}."
     strain = facts.get("bond_valence_deviation")
     if strain is not None:
         judged = "strained" if strain > STRAINED else "as in known crystals" if strain < STRAINED / 2 else "acceptable"
-        yield f"Bond valences deviate by {strain:.2f} v.u.: {judged}."
-    for other in facts.get("alternatives") or ():
+        yield f"Bond valences of the crystal as made deviate by {strain:.2f} v.u.: {judged}."
+    others = facts.get("alternatives") or ()
+    if others and all(other.get("formation_energy_ev_per_atom") is not None for other in others):
+        yield f"Of {len(others) + 1} crystals tried, it has the least formation energy."
+    for other in others:
         yield f"Tried as well: {alternative_text(other)}.".replace(" -", " −")
     for warning in facts.get("warnings") or ():
         yield f"Note: {warning}."
