@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aldesign.campaign.reading import read_state
+from aldesign.campaign.ranking import shortlist
+from aldesign.campaign.reading import read_state, spec_of
 from aldesign.campaign.summary import story
 from aldesign.records import Source, TrialState
 from aldesign.report.narrative import Chapter, narrate
@@ -108,3 +112,30 @@ def test_seeds_strangers_and_places(run: Any) -> None:
     ]
     assert any("first Pareto front in gap and formation energy (CHGNet)" in " ".join(p.sentences) for p in places)
     assert all(p.sentences[-1].endswith(".cif.") for p in places)
+
+
+def test_a_definition_of_an_earlier_version_gets_the_recipe_and_keeps_its_table(build: Any) -> None:
+    directory = build()
+    state, spec = read_state(directory)
+    recorded = json.loads(json.dumps(state.created["spec"]))
+    for key in ("order", "pareto", "score", "e_above_hull"):
+        del recorded["shortlist"][key]
+    earlier = spec_of(replace(state, created={**state.created, "spec": recorded}), directory)
+    assert earlier.shortlist.score == spec.shortlist.score
+    assert earlier.shortlist.order == "gap"
+    assert shortlist(state, earlier) == shortlist(state, spec)
+
+
+def test_a_story_is_told_without_loading_a_model(build: Any) -> None:
+    directory = build()
+    state, _ = read_state(directory)
+    formula = state.trials[accepted(state, full=True)[0].trial].candidate.formula
+    code = (
+        "import sys; from pathlib import Path; from aldesign.campaign.reading import read_state; "
+        "from aldesign.campaign.summary import story; from aldesign.report.narrative import narrate; "
+        "import aldesign.campaign.export, aldesign.report.html; "
+        f"state, spec = read_state(Path({str(directory)!r})); "
+        f"assert narrate(story(state, spec, {formula!r}), state, spec); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "botorch", "pandas", "matplotlib", "chgnet"} & set(loaded)
