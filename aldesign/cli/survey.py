@@ -113,15 +113,10 @@ def survey(
     if source is not None and not source.exists():
         raise InputError(f"there is no file {source}", "check the path given to --input")
     number = worker_count(_workers(workers))
-    if execution == "serial":
-        number = 1
-        from aldesign.learning.threads import pin_threads
-
-        pin_threads(1)
     factory = partial(executor, execution, number, prepare, (tools,), address)
     with Workers(factory) as crew:
         outcome = run(rows, tools, out, crew, None if quiet else _Progress(n))
-    facts = write(outcome, out, number)
+    facts = write(outcome, out, 1 if execution == "serial" else None if address else number)
     if outcome.tally.rows == 0:
         raise InputError("the input has no rows", "give at least one formula")
     if as_json:
@@ -134,13 +129,11 @@ class _Progress:
     """Says now and then how far a survey is."""
 
     def __init__(self, total: int | None) -> None:
-        self._total, self._begun, self._last = total, time.monotonic(), 0.0
-        self._before: int | None = None
+        self._total, self._last = total, time.monotonic()
 
     def __call__(self, tally: Tally) -> None:
         """Write a line, if the last one is some time ago."""
         now = time.monotonic()
-        self._before = tally.rows if self._before is None else self._before
         if now - self._last < _SECONDS:
             return
         self._last = now
@@ -169,7 +162,7 @@ def _show(facts: dict[str, Any], out: Path) -> None:
         note(f"{name.replace('_', ' '):>26} {count:12,}")
     processor = facts["processor_seconds"]
     note(
-        f"{facts['seconds']:,.0f} s, {facts['rows_per_second']:,.0f} rows/s with {facts['workers']} workers; processor "
+        f"{facts['seconds']:,.0f} s, {facts['rows_per_second']:,.0f} rows/s with {facts['workers'] or 'all'} workers; processor "
         f"time {processor['reading_and_sieves']:,.0f} s for the sieves, {processor['oracle']:,.0f} s for the oracle"
     )
     note(

@@ -33,12 +33,12 @@ def ranked_rows(outcome: Outcome) -> list[tuple[object, ...]]:
     ]
 
 
-def summary(outcome: Outcome, workers: int) -> dict[str, Any]:
+def summary(outcome: Outcome, workers: int | None) -> dict[str, Any]:
     """Return counts at each sieve, rates, and what a hundred million formulas would take at the mean rate.
 
     Args:
         outcome: What was found.
-        workers: How many did it.
+        workers: How many did it; None where that is a cluster's business.
 
     """
     tally, identity = outcome.tally, outcome.oracle.oracle
@@ -77,7 +77,7 @@ def counts(tally: Tally) -> dict[str, int]:
     }
 
 
-def write(outcome: Outcome, folder: Path, workers: int) -> dict[str, Any]:
+def write(outcome: Outcome, folder: Path, workers: int | None) -> dict[str, Any]:
     """Write the ranked table, the rows that came to nothing and the summary; return the latter."""
     facts = summary(outcome, workers)
     write_csv(folder / RANKED, COLUMNS, ranked_rows(outcome))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,7 +157,9 @@ class _Bench:
         from aldesign.registry import load_oracle
 
         tools = self.tools
-        return load_oracle(tools.oracle, None if tools.model is None else Path(tools.model), **tools.options)
+        found = load_oracle(tools.oracle, None if tools.model is None else Path(tools.model), **tools.options)
+        _pin()
+        return found
 
     @cached_property
     def generator(self) -> FormulaGAN:
@@ -164,7 +167,17 @@ class _Bench:
         from aldesign.models.gan import FormulaGAN
 
         folder = self.tools.generator
-        return FormulaGAN.load(None if folder is None else Path(folder))
+        found = FormulaGAN.load(None if folder is None else Path(folder))
+        _pin()
+        return found
+
+
+def _pin() -> None:
+    """Hold torch, if it is here, to one thread: with more, last digits depend on how many there are."""
+    if "torch" in sys.modules:
+        from aldesign.learning.threads import pin_threads
+
+        pin_threads(1)
 
 
 _bench: _Bench | None = None
