@@ -10,7 +10,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
@@ -69,6 +69,7 @@ class Dask(Pool):
         self._present = 0
         self._looked = self._seen = time.monotonic()
         self._together = 1
+        self._function: Callable[..., Any] | None = None
         self._outstanding: set[Future[Any]] = set()
         self._token = uuid.uuid4().hex if start[0] is not None else ""
         self._cluster: Any = None
@@ -115,7 +116,7 @@ class Dask(Pool):
         now = time.monotonic()
         if now - self._looked >= COUNT_SECONDS and self._client.status == "running":
             self._looked = now
-            with suppress(OSError, asyncio.CancelledError):
+            with suppress(OSError, asyncio.CancelledError, CancelledError):
                 self._present = len(self._client.nthreads())
             if self._present or self._patient:
                 self._seen = now
@@ -137,7 +138,10 @@ class Dask(Pool):
 
     def submit_many(self, fn: Callable[..., R], items: Sequence[Any]) -> list[Future[R]]:
         """Let workers call `fn` with each of the items; short calls travel together."""
-        size = self._together
+        if fn != self._function:  # what was learned of another one's time says nothing of this
+            self._function, self._together = fn, 1
+        workers = max(1, self._present, self._wanted)
+        size = max(1, min(self._together, -(-len(items) // workers)))
         groups = [items[start : start + size] for start in range(0, len(items), size)]
         return [future for group in groups for future in self._send(fn, [((item,), {}) for item in group])]
 
@@ -163,8 +167,8 @@ class Dask(Pool):
                 raise asyncio.CancelledError
             done: Done = await inner.result()
             values = done.values
-            self._learn(done)
-        except asyncio.CancelledError:
+            self._learn(function, done)
+        except (asyncio.CancelledError, CancelledError):
             fault = self._gone()
         except KilledWorker as error:
             deaths += error.allowed_failures + 1
@@ -184,8 +188,10 @@ class Dask(Pool):
                 continue
             self._outstanding.discard(future)
 
-    def _learn(self, done: Done) -> None:
+    def _learn(self, function: Callable[..., Any], done: Done) -> None:
         """Choose how many calls travel together from the time that they take."""
+        if function != self._function:
+            return
         fitting = TASK_SECONDS / max(done.seconds / len(done.values), 1e-6)
         self._together = int(max(1, min(fitting, 2 * self._together, MOST_TOGETHER)))
 
@@ -212,7 +218,7 @@ class Dask(Pool):
                 if self._token and self._client.status == "running" and self._cluster is None:
                     with suppress(Exception):
                         self._client.unregister_worker_plugin(f"aldesign-{self._token}")
-                with suppress(OSError, asyncio.CancelledError):
+                with suppress(OSError, asyncio.CancelledError, CancelledError):
                     self._client.close(timeout=CLOSE_SECONDS)
             if self._cluster is not None:
                 self._cluster.close(timeout=CLOSE_SECONDS)
