@@ -1,7 +1,7 @@
 """Gaps and crystals of the Materials Project through its client: fetched by pages, cleaned, recorded.
 
-Jain et al., APL Materials 1, 011002 (2013); the data are CC BY 4.0. This module, `mp_energies` and `matbench` are the only ones
-that use the network, and only when called.
+Jain et al., APL Materials 1, 011002 (2013); the data are CC BY 4.0. This module, `mp_energies` and `matbench` are the
+only ones that use the network, and only when called.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from aldesign.chemistry.elements import SYMBOLS
 from aldesign.chemistry.formula import Compositions, canonical, canonical_many, compositions
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import BadRow
+from aldesign.structures.energy.references import SCALE, Scale, rescaled, scale_of
 
 LIMIT = 10.0  # eV/atom; the most stable solids have about -4.6
 FILES = ("energies.csv.gz", "energies.csv", "labels.csv.gz", "labels.csv")
@@ -55,6 +56,8 @@ class Hull:
     Args:
         formulas: Any spelling; repeats are polymorphs.
         formation_energies_ev_per_atom: One per formula.
+        scale: Of these energies, see `formation_energy`; guessed from well-known bromides and selenides where None,
+            and ``mp2019`` where there are none. Energies that are asked about are brought to it.
         origin: Where they came from, for people.
         bad: Rows of the source that hold no formation energy.
         notes: What was understood of the source, for people.
@@ -70,6 +73,7 @@ class Hull:
         formulas: Sequence[str],
         formation_energies_ev_per_atom: Sequence[float],
         *,
+        scale: Scale | None = None,
         origin: str = "",
         bad: Sequence[BadRow] = (),
         notes: Sequence[str] = (),
@@ -85,6 +89,7 @@ class Hull:
             lowest[formula] = min(energy, lowest.get(formula, math.inf))
         if not lowest:
             raise InputError(f"there is no formation energy in {origin or 'an empty list'}", "give one row at least")
+        self.scale: Scale = scale or scale_of(lowest) or SCALE
         self.origin = origin
         self.bad = tuple(bad)
         self.notes = tuple(notes)
@@ -104,7 +109,14 @@ class Hull:
         return len(self.formulas)
 
     @classmethod
-    def from_path(cls, path: Path | str, *, formula_column: str | None = None, value_column: str | None = None) -> Hull:
+    def from_path(
+        cls,
+        path: Path | str,
+        *,
+        formula_column: str | None = None,
+        value_column: str | None = None,
+        scale: Scale | None = None,
+    ) -> Hull:
         """Return the hull of a user's own table; rows without a usable energy are listed in `bad`.
 
         Args:
@@ -112,6 +124,7 @@ class Hull:
                 a folder that ``aldesign data mp`` wrote: its ``energies.csv``, or else its ``labels.csv``.
             formula_column: Column of the formulas; guessed by name where None.
             value_column: Column of the energies; guessed by name where None.
+            scale: Of the energies; guessed where None.
 
         Raises:
             InputError: Nothing is there, a column is missing, no row is usable, or the energies are in another unit.
@@ -139,6 +152,7 @@ class Hull:
         return cls(
             [row.formula for row in table.rows],
             [row.value for row in table.rows],
+            scale=scale,
             origin=str(path),
             bad=table.bad,
             notes=table.notes,
@@ -153,10 +167,15 @@ class Hull:
         return total.hexdigest()[:16]
 
     def distance(
-        self, formula: str, formation_energy_ev_per_atom: float | None, *, without_own: bool = False
+        self,
+        formula: str,
+        formation_energy_ev_per_atom: float | None,
+        *,
+        without_own: bool = False,
+        scale: Scale = SCALE,
     ) -> HullDistance:
         """Return where one compound lies against the hull; see `distances`."""
-        return self.distances([formula], [formation_energy_ev_per_atom], without_own=without_own)[0]
+        return self.distances([formula], [formation_energy_ev_per_atom], without_own=without_own, scale=scale)[0]
 
     def distances(
         self,
@@ -164,14 +183,16 @@ class Hull:
         formation_energies_ev_per_atom: Sequence[float | None],
         *,
         without_own: bool = False,
+        scale: Scale = SCALE,
     ) -> list[HullDistance]:
         """Return where compounds lie against the hull, in order; what cannot be told carries its reason.
 
         Args:
             formulas: Any spelling.
-            formation_energies_ev_per_atom: On the scale of the hull's own entries; None where unknown.
+            formation_energies_ev_per_atom: None where unknown.
             without_own: Whether to leave a formula's own entry out, so that the distance of a known stable
                 compound says by how much it lies below all others.
+            scale: Of these energies; `evaluate_many` and the crystal graph network give ``mp2019``.
 
         """
         answers: list[HullDistance] = []
@@ -185,12 +206,15 @@ class Hull:
             elif reason := implausible(energy):
                 answers.append(HullDistance(None, reason=reason))
             else:
-                answers.append(self._distance(name, float(energy), without_own))
+                answers.append(self._distance(name, float(energy), without_own, scale))
         return answers
 
-    def _distance(self, formula: str, energy: float, without_own: bool) -> HullDistance:
+    def _distance(self, formula: str, energy: float, without_own: bool, scale: Scale) -> HullDistance:
         composition = compositions([formula])
         numbers = composition.numbers[0]
+        shares = composition.fractions()[0]
+        amounts = {SYMBOLS[z]: float(share) for z, share in zip(numbers, shares, strict=True) if z}
+        energy = rescaled(amounts, energy, scale, self.scale)
         unknown = [SYMBOLS[z] for z in numbers if z and int(z) not in self._known]
         if unknown:
             return HullDistance(None, reason=f"{self.origin or 'the hull'} has no entry with {', '.join(unknown)}")
@@ -198,12 +222,12 @@ class Hull:
         if without_own and (own := self._place.get(formula)) is not None:
             rows = rows[rows != own]
         elements = np.flatnonzero(numbers)
-        found = self._lowest(rows, numbers[elements], composition.fractions()[0][elements])
+        found = self._lowest(rows, numbers[elements], shares[elements])
         if isinstance(found, str):
             return HullDistance(None, reason=found, competitors=len(rows))
-        hull, shares = found
+        hull, mixture = found
         names = [self.formulas[row] for row in rows] + [canonical(SYMBOLS[z]) for z in numbers[elements]]
-        kept = [(name, share) for name, share in zip(names, shares.tolist(), strict=True) if share > _LEAST]
+        kept = [(name, share) for name, share in zip(names, mixture.tolist(), strict=True) if share > _LEAST]
         total = math.fsum(share for _, share in kept)
         products = sorted(((name, share / total) for name, share in kept), key=lambda item: (-item[1], item[0]))
         return HullDistance(energy - hull, tuple(products), competitors=len(rows))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def main() -> None:
     table = pd.DataFrame(energies(places[0], places[1] if len(places) > 1 else None)).dropna(subset="e")
     for scale in ("mp2020", "mp2019"):
         table[scale] = [formation_energy(Composition(s), e, scale) for s, e in table[["species", "e"]].to_numpy()]
-    parts = [terms(species) for species in table["species"]]
+    parts = [terms(Counter(species)) for species in table["species"]]
     fit = (table["set"] == "F").to_numpy()
     names = sorted({name for part in np.array(parts)[fit] for name in part})
     shares = np.array([[part.get(name, 0.0) for name in names] for part in parts])

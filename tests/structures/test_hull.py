@@ -107,7 +107,7 @@ def test_products_hold_the_elements_and_the_energy(seed):
     from pymatgen.core import Composition
 
     formulas, energies = random_entries(seed, ["K", "Mg", "Cl", "Br"], 30)
-    hull = Hull(formulas, energies)
+    hull = Hull(formulas, energies, scale="mp2019")
     lowest = {canonical(f): math.inf for f in formulas}
     for formula, energy in zip(formulas, energies, strict=True):
         lowest[canonical(formula)] = min(energy, lowest[canonical(formula)])
@@ -128,6 +128,19 @@ def test_the_digest_knows_entries_and_not_their_order():
     same = Hull(["LiO2", "Li2O2", "Li2O"], [-1.0, -1.65, -2.0])
     assert same.digest == LITHIUM_OXIDES.digest
     assert Hull(["LiO2", "Li2O2", "Li2O"], [-1.0, -1.65, -2.1]).digest != same.digest
+
+
+def test_energies_are_brought_to_the_scale_of_the_hull():
+    then, now = Hull(["KBr", "CsBr"], [-1.766, -1.790]), Hull(["KBr", "CsBr"], [-2.050, -2.091])
+    assert (then.scale, now.scale) == ("mp2019", "mp2020")
+    assert LITHIUM_OXIDES.scale == "mp2019"
+    assert Hull(["KBr", "CsBr"], [-3.0, 1.0]).scale == "mp2019"
+    assert Hull(["KBr"], [-2.04], scale="mp2019").scale == "mp2019"
+    # one compound, told on the scale of 2019, lies on either hull
+    assert then.distance("KBr", -1.766).e_above_hull_ev_per_atom == pytest.approx(0.0, abs=1e-9)
+    assert now.distance("KBr", -1.766).e_above_hull_ev_per_atom == pytest.approx(0.0, abs=0.05)
+    assert now.distance("KBr", -2.050, scale="mp2020").e_above_hull_ev_per_atom == pytest.approx(0.0, abs=1e-9)
+    assert now.distance("KBr", -1.766, scale="mp2020").e_above_hull_ev_per_atom == pytest.approx(0.284, abs=1e-6)
 
 
 def write(path: Path, rows: list[tuple[object, ...]]) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -21,6 +21,22 @@ DISAGREEMENT = 0.10  # eV/atom; see `disagreement`
 # fluorides. Jain et al., Phys. Rev. B 84, 045115 (2011); Wang et al., Sci. Rep. 11, 15496 (2021).
 _ANIONS = frozenset(("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Ge", "As", "Se", "Br", "Sb", "Te", "I"))
 _WITH_U = frozenset(("V", "Cr", "Mn", "Fe", "Co", "Ni", "Mo", "W"))
+# eV/atom on the scales of 2019 (the Materials Project's column) and 2020 (the potential, from the elements)
+_WITNESSES = {
+    "LiBr": (-1.573, -1.829),
+    "KBr": (-1.766, -2.050),
+    "RbBr": (-1.748, -2.063),
+    "CsBr": (-1.790, -2.091),
+    "AgBr": (-0.372, -0.594),
+    "CaBr2": (-2.046, -2.420),
+    "SrBr2": (-2.156, -2.528),
+    "CdBr2": (-0.890, -1.237),
+    "ZnSe": (-0.711, -0.915),
+    "PbSe": (-0.563, -0.777),
+    "SrSe": (-2.067, -2.278),
+    "Bi2Se3": (-0.384, -0.626),
+}
+_NEAR = 0.1  # eV/atom; farther off is a witness of neither
 
 
 def _stored(name: str) -> dict[str, Any]:
@@ -43,24 +59,28 @@ def shifts() -> Mapping[str, float]:
     return {name: float(value) for name, value in _stored("chgnet_mp2019.json")["terms"].items()}
 
 
-def terms(species: Sequence[str]) -> dict[str, float]:
+def terms(amounts: Mapping[str, float]) -> dict[str, float]:
     """Return the shares of atoms that the two scales treat differently.
 
     Keys are ``"Br"`` for an element, ``"Br anion"`` where it is the most electronegative of a compound, and
     ``"Fe oxide or fluoride"`` for a metal with a Hubbard U beside oxygen or fluorine. An element alone has none.
+
+    Args:
+        amounts: Atoms by symbol.
+
     """
-    counts = Counter(species)
-    if len(counts) < 2:
+    if len(amounts) < 2:
         return {}
-    shares = {symbol: n / len(species) for symbol, n in counts.items()}
+    total = sum(amounts.values())
+    shares = {symbol: n / total for symbol, n in amounts.items()}
     # some noble gases have no electronegativity: they are nobody's anion
-    pull = {symbol: float(ELECTRONEGATIVITY[NUMBER[symbol]]) for symbol in sorted(counts)}
+    pull = {symbol: float(ELECTRONEGATIVITY[NUMBER[symbol]]) for symbol in sorted(amounts)}
     anion = max(pull, key=lambda symbol: -1.0 if math.isnan(pull[symbol]) else pull[symbol])
     found = dict(shares)
     if anion in _ANIONS:
         found[f"{anion} anion"] = shares[anion]
-    if counts.keys() & {"O", "F"}:
-        found |= {f"{symbol} oxide or fluoride": shares[symbol] for symbol in sorted(_WITH_U & counts.keys())}
+    if amounts.keys() & {"O", "F"}:
+        found |= {f"{symbol} oxide or fluoride": shares[symbol] for symbol in sorted(_WITH_U & amounts.keys())}
     return found
 
 
@@ -84,9 +104,39 @@ def formation_energy(crystal: Crystal, energy_ev_per_atom: float, scale: Scale =
     if missing:
         raise StructureError(f"no elemental reference for {', '.join(missing)}", "CHGNet knows 89 elements, H to Pu")
     value = energy_ev_per_atom - sum(table[symbol] * n for symbol, n in counts.items()) / len(crystal)
-    if scale == "mp2020":
-        return value
-    return value + sum(shifts().get(term, 0.0) * share for term, share in terms(crystal.species).items())
+    return rescaled(counts, value, "mp2020", scale)
+
+
+def rescaled(amounts: Mapping[str, float], formation_energy_ev_per_atom: float, source: Scale, target: Scale) -> float:
+    """Return a formation energy on another scale, eV/atom; see `formation_energy`.
+
+    Args:
+        amounts: Atoms by symbol.
+        formation_energy_ev_per_atom: On the scale `source`.
+        source: Where it comes from.
+        target: Where it is to go.
+
+    """
+    if source == target:
+        return formation_energy_ev_per_atom
+    shift = sum(shifts().get(term, 0.0) * share for term, share in terms(amounts).items())
+    return formation_energy_ev_per_atom + (shift if target == "mp2019" else -shift)
+
+
+def scale_of(formation_energies_ev_per_atom: Mapping[str, float]) -> Scale | None:
+    """Return the scale of a table of formation energies, by canonical formula; None where no witness is among them.
+
+    The witnesses are bromides and selenides, which the scheme of 2019 left uncorrected: 0.2 to 0.4 eV/atom apart.
+    Measured enthalpies lie near the scale of 2020.
+    """
+    votes = [
+        value < (then + now) / 2
+        for formula, (then, now) in _WITNESSES.items()
+        if (value := formation_energies_ev_per_atom.get(formula)) is not None and now - _NEAR < value < then + _NEAR
+    ]
+    if not votes or sum(votes) * 2 == len(votes):
+        return None
+    return "mp2020" if sum(votes) * 2 > len(votes) else "mp2019"
 
 
 def disagreement(
