@@ -160,10 +160,10 @@ def _show(facts: dict[str, Any], out: Path) -> None:
     print_rows(header, rows[:SHOWN])
     for name, count in facts["counts"].items():
         note(f"{name.replace('_', ' '):>26} {count:12,}")
-    processor = facts["processor_seconds"]
+    processor, crew = facts["processor_seconds"], facts["workers"] or "all"
     note(
-        f"{facts['seconds']:,.0f} s, {facts['rows_per_second']:,.0f} rows/s with {facts['workers'] or 'all'} workers; processor "
-        f"time {processor['reading_and_sieves']:,.0f} s for the sieves, {processor['oracle']:,.0f} s for the oracle"
+        f"{facts['seconds']:,.0f} s, {facts['rows_per_second']:,.0f} rows/s with {crew} workers; processor time "
+        f"{processor['reading_and_sieves']:,.0f} s for the sieves, {processor['oracle']:,.0f} s for the oracle"
     )
     note(
         f"100 million rows at this rate: {facts['hours_for_100_million']:,.1f} h, "
