@@ -61,11 +61,11 @@ def local_cluster(workers: int) -> Any:
     )
 
 
-def queue_cluster(queue: JobQueue) -> Any:
-    """Return a running scheduler whose workers are being submitted to the queue.
+def queue_cluster(queue: JobQueue) -> tuple[Any, Submissions]:
+    """Return a running scheduler whose workers are being submitted to the queue, and how that went.
 
     Raises:
-        AldesignError: dask-jobqueue is missing, this machine cannot submit, or the queue refuses.
+        AldesignError: dask-jobqueue is missing, this machine cannot submit, or the scheduler cannot be started.
 
     """
     made = _class(queue.kind)
@@ -77,14 +77,46 @@ def queue_cluster(queue: JobQueue) -> Any:
         )
     options = _options(queue)
     options["scheduler_options"] = {"dashboard": False, "dashboard_address": None, **options["scheduler_options"]}
+    submissions = Submissions()
     try:
-        cluster = made(**options, silence_logs=logging.CRITICAL)
+        cluster = made(**options, job_cls=submissions.watched(made.job_cls), silence_logs=logging.CRITICAL)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise AldesignError(
             f"no cluster of kind {queue.kind} could be started: {error}", "see execution.cluster"
         ) from error
     cluster.adapt(minimum_jobs=queue.minimum_jobs, maximum_jobs=queue.maximum_jobs)
-    return cluster
+    return cluster, submissions
+
+
+class Submissions:
+    """What became of the jobs: Dask itself keeps it to its logs when a queue refuses them."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.refusal = ""
+
+    def watched(self, job: Any) -> Any:
+        """Return the class `job`, telling us what comes of its submissions."""
+        from distributed.core import Status
+
+        told = self
+
+        class Watched(job):  # type: ignore[misc]
+            async def start(self) -> None:
+                try:
+                    await super().start()
+                    told.accepted += 1
+                except Exception as error:
+                    told.refusal = str(error).rpartition("stderr:")[2].strip() or type(error).__name__
+                    self.status = Status.failed  # else Dask trips over it when the cluster is closed
+                    raise
+
+        return Watched
+
+    def check(self) -> None:
+        """Raise AldesignError if no job at all was accepted."""
+        if self.refusal and not self.accepted:
+            raise AldesignError(f"the queue refuses the jobs: {self.refusal}", "`aldesign check` shows the job script")
 
 
 def job_script(queue: JobQueue) -> str:

@@ -19,7 +19,7 @@ from distributed.utils import silence_logging_cmgr
 
 import aldesign
 from aldesign.errors import AldesignError
-from aldesign.execution.clusters import JobQueue, local_cluster, queue_cluster
+from aldesign.execution.clusters import JobQueue, Submissions, local_cluster, queue_cluster
 from aldesign.execution.environment import environment
 from aldesign.execution.handshake import same_versions
 from aldesign.execution.kinds import AHEAD, ONE_THREAD, Pool, Start, WorkerKilledError
@@ -74,13 +74,14 @@ class Dask(Pool):
         self._token = uuid.uuid4().hex if start[0] is not None else ""
         self._cluster: Any = None
         self._client: Any = None
+        self._submissions = Submissions()
         self._quiet = ExitStack()
         self._quiet.enter_context(silence_logging_cmgr(logging.CRITICAL))
         self._quiet.enter_context(environment(LEFT_BEHIND))
         try:
             with _no_warnings(), environment(ONE_THREAD):
                 if queue is not None:
-                    self._cluster = queue_cluster(queue)
+                    self._cluster, self._submissions = queue_cluster(queue)
                 elif address is None:
                     self._cluster = local_cluster(workers)
                 self._connect(address, start, packages)
@@ -110,9 +111,10 @@ class Dask(Pool):
         """How many items may be in flight: a few per worker that is there or wanted.
 
         Raises:
-            AldesignError: For minutes there has been no worker, though none waits in a queue.
+            AldesignError: For minutes there has been no worker and none is queued; or the queue takes no job.
 
         """
+        self._submissions.check()
         now = time.monotonic()
         if now - self._looked >= COUNT_SECONDS and self._client.status == "running":
             self._looked = now

@@ -168,6 +168,18 @@ def test_a_machine_that_cannot_submit_is_told_so(tmp_path, monkeypatch):
         executor("dask", cluster=QUEUE)
 
 
+def test_a_queue_that_refuses_is_quoted(tmp_path, monkeypatch):
+    refuse = 'echo "sbatch: error: invalid partition specified: regular" >&2\nexit 1'
+    monkeypatch.setenv("PATH", f"{commands(tmp_path / 'bin', sbatch=refuse, scancel='')}:{os.environ['PATH']}")
+    from aldesign.execution import executor
+
+    with (
+        Workers(partial(executor, "dask", cluster=QUEUE)) as workers,
+        pytest.raises(AldesignError, match="the queue refuses the jobs: sbatch: error: invalid partition"),
+    ):
+        list(workers.run(tasks.square, range(4)))
+
+
 def test_an_option_that_dask_jobqueue_refuses_is_a_fault_of_the_input():
     with pytest.raises(InputError, match=r"execution\.cluster: .*nonsense"):
         job_script(JobQueue("slurm", 1, 1, {**QUEUE.options, "nonsense": 1}))
