@@ -133,6 +133,7 @@ class Hull:
         from aldesign.datasets.table import read_table
 
         path = Path(path)
+        notes: list[str] = []
         if path.is_dir():
             found = next((path / name for name in FILES if (path / name).is_file()), None)
             if found is None:
@@ -141,6 +142,11 @@ class Hull:
                     "a folder of `aldesign data mp` holds energies.csv or labels.csv; else name a CSV file",
                 )
             path = found
+            if path.name.startswith("labels"):
+                notes.append(
+                    "labels.csv leaves out phases without a band gap, so that distances may be too small; "
+                    "`aldesign data mp --energies` adds all of them"
+                )
         table = read_table(
             path,
             formula_column,
@@ -155,7 +161,7 @@ class Hull:
             scale=scale,
             origin=str(path),
             bad=table.bad,
-            notes=table.notes,
+            notes=(*table.notes, *notes),
         )
 
     @cached_property

@@ -165,8 +165,11 @@ def test_a_table_is_read_and_its_bad_rows_are_told(tmp_path):
 def test_a_folder_prefers_the_table_of_energies(tmp_path):
     write(tmp_path / "labels.csv.gz", [("formula", "formation_energy_per_atom"), ("Li2O", -2.0)])
     assert len(Hull.from_path(tmp_path)) == 1
+    assert any("--energies" in note for note in Hull.from_path(tmp_path).notes)
     write(tmp_path / "energies.csv", [("formula", "formation_energy_per_atom"), ("Li2O", -2.0), ("Li2O2", -1.6)])
-    assert len(Hull.from_path(tmp_path)) == 2
+    hull = Hull.from_path(tmp_path)
+    assert len(hull) == 2
+    assert not any("--energies" in note for note in hull.notes)
 
 
 def test_tables_that_are_no_hull_are_refused(tmp_path):

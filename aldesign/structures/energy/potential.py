@@ -106,7 +106,11 @@ def evaluate(cells: Sequence[Cell]) -> list[Answer]:
     """
     import torch
 
+    from aldesign.learning.threads import pin_threads
+
     net = network()
+    if torch.get_num_threads() != 1:  # somebody else set them since; sums would be taken in another order
+        pin_threads(1)
     sizes = np.array([len(cell.numbers) for cell in cells])
     shifts = np.cumsum(sizes) - sizes
     found = [cell.pairs() for cell in cells]
