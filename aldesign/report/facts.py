@@ -240,6 +240,12 @@ def amount_text(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
+def significant_text(value: float) -> str:
+    """Return a number with four significant digits, large ones with all of their whole digits."""
+    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return text.replace("-", "−")
+
+
 def _joined(names: set[str]) -> str:
     return ", ".join(sorted(names))
 

@@ -82,6 +82,7 @@ def render(state: CampaignState, spec: CampaignSpec, cifs: Mapping[int, str] | N
         moment=_moment,
         share=_share,
         amount=facts.amount_text,
+        significant=facts.significant_text,
         term=NAMES.__getitem__,
         unit=UNITS.__getitem__,
     )

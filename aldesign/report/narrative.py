@@ -10,7 +10,7 @@ from aldesign.campaign.recipe import NAMES
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Source, Trial, Verdict
-from aldesign.report.facts import SOURCE_NAMES, amount_text, gap_text, oracle_text, oxidation_text
+from aldesign.report.facts import SOURCE_NAMES, amount_text, gap_text, oracle_text, oxidation_text, significant_text
 from aldesign.report.narrative_crystal import energy_sentences, hull_sentences, structure_sentences
 
 DOMAIN = {True: "within the oracle's training domain", False: "outside the oracle's domain", None: "domain unknown"}
@@ -167,7 +167,7 @@ def score_sentences(score: Mapping[str, Any]) -> Iterable[str]:
         if term["desirability"] is None:
             yield f"{name}: {term['note']}"
             continue
-        value = term["note"] if term["value"] is None else f"{term['value']:g} {term['unit']}".replace("-", "−")
+        value = term["note"] if term["value"] is None else f"{significant_text(term['value'])} {term['unit']}"
         yield f"{name}: {value}; desirability {term['desirability']:.4f} ^ {term['share']:.4f} = {term['factor']:.4f}"
 
 
@@ -189,4 +189,4 @@ def _plain(value: object) -> str:
         return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(_plain, value))
-    return f"{value:.4g}".replace("-", "−") if isinstance(value, float) else str(value)
+    return significant_text(value) if isinstance(value, float) else str(value)
