@@ -13,6 +13,7 @@ from aldesign.registry import load_oracle
 from aldesign.structures.assign import Assignment, candidates
 from aldesign.structures.cif import formula_of
 from aldesign.structures.energy import STEPS, CHGNetEnergy, Energy, evaluate_many
+from aldesign.structures.energy.references import disagreement
 from aldesign.structures.geometry import space_group, volume
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 SECOND = "crystal_graph_eform"
 """The oracle whose formation energy stands beside CHGNet's."""
-CONTRADICTION = 0.15  # eV/atom
 FAR = 10.0
 """Distance of formula and template, in places of the modified Pettifor scale, beyond which a crystal is a guess."""
 SYMPREC_RELAXED = 0.1  # Å; relaxed positions scatter about the symmetric ones by less
@@ -120,7 +120,7 @@ class Made:
         energy, second = self.energy, self.result.second if self.result else None
         if energy is None or energy.formation_energy_ev_per_atom is None or second is None or second.value is None:
             return None
-        return abs(energy.formation_energy_ev_per_atom - second.value) > CONTRADICTION
+        return disagreement(energy.formation_energy_ev_per_atom, second.value, second.std)
 
     @property
     def remarks(self) -> tuple[str, ...]:
