@@ -6,7 +6,6 @@ of its own, without crystals.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from itertools import combinations
@@ -17,9 +16,9 @@ from typing import Any
 from aldesign.datasets.mp import Progress, fetch_pages, opened, origin, read_page
 from aldesign.errors import AldesignError, FormulaError, InputError
 from aldesign.files import write_csv, write_json
+from aldesign.structures.formation_units import implausible
 
 COLUMNS = ("id", "formula", "formation_energy_per_atom", "e_above_hull")
-LIMIT = 10.0  # eV/atom; no solid has more
 _FIELDS = ("material_id", "formula_pretty", "formation_energy_per_atom", "energy_above_hull")
 _MAX_ELEMENTS = 8  # 255 chemical systems, which still fit into one address
 
@@ -104,8 +103,8 @@ def _record(document: dict[str, Any]) -> dict[str, Any]:
     name, energy = str(document["material_id"]), document.get("formation_energy_per_atom")
     if energy is None:
         return {"id": name, "problem": "no formation energy"}
-    if not math.isfinite(energy) or abs(energy) > LIMIT:
-        return {"id": name, "problem": f"a formation energy of {energy} eV/atom cannot be"}
+    if reason := implausible(float(energy)):
+        return {"id": name, "problem": reason}
     try:
         formula = canonical(str(document["formula_pretty"]))
     except (FormulaError, KeyError) as error:

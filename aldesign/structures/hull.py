@@ -23,8 +23,8 @@ from aldesign.chemistry.formula import Compositions, canonical, canonical_many, 
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import BadRow
 from aldesign.structures.energy.references import SCALE, Scale, rescaled, scale_of
+from aldesign.structures.formation_units import another_unit, implausible
 
-LIMIT = 10.0  # eV/atom; the most stable solids have about -4.6
 FILES = ("energies.csv.gz", "energies.csv", "labels.csv.gz", "labels.csv")
 _LEAST = 1e-6  # share of atoms; less is rounding of the solver
 System = tuple[int, ...]
@@ -64,7 +64,8 @@ class Hull:
 
     Raises:
         FormulaError: A formula cannot be read.
-        InputError: There is no entry, or an energy is not finite or beyond 10 eV/atom.
+        InputError: There is no entry, an energy is not finite or beyond 10 eV/atom, or well-known compounds show that
+            the energies have another unit.
 
     """
 
@@ -89,6 +90,10 @@ class Hull:
             lowest[formula] = min(energy, lowest.get(formula, math.inf))
         if not lowest:
             raise InputError(f"there is no formation energy in {origin or 'an empty list'}", "give one row at least")
+        if reason := another_unit(lowest):
+            raise InputError(
+                f"{origin or 'the formation energies'}: {reason}", "give eV/atom, not eV per formula, kJ/mol or hartree"
+            )
         self.scale: Scale = scale or scale_of(lowest) or SCALE
         self.origin = origin
         self.bad = tuple(bad)
@@ -257,18 +262,6 @@ class Hull:
         costs = np.append(self.energies_ev_per_atom[rows], np.zeros(len(elements)))
         found = linprog(costs, A_eq=table, b_eq=target, method="highs")
         return (float(found.fun), found.x) if found.success else f"no mixture was found: {found.message}"
-
-
-def implausible(energy_ev_per_atom: float) -> str:
-    """Return why a number cannot be a formation energy in eV/atom; empty where it can."""
-    if not math.isfinite(energy_ev_per_atom):
-        return f"a formation energy of {energy_ev_per_atom} is not a number"
-    if abs(energy_ev_per_atom) > LIMIT:
-        return (
-            f"a formation energy of {energy_ev_per_atom:g} eV/atom is beyond {LIMIT:g}, more than any solid's; "
-            "is it in meV, in kJ/mol or per formula?"
-        )
-    return ""
 
 
 def _systems(parsed: Compositions) -> list[System]:

@@ -172,6 +172,15 @@ def test_a_folder_prefers_the_table_of_energies(tmp_path):
     assert not any("--energies" in note for note in hull.notes)
 
 
+def test_another_unit_is_known_by_well_known_compounds():
+    with pytest.raises(InputError, match=r"NaCl has -4\.26"):
+        Hull(["NaCl", "MgO", "CaF2"], [-4.26, -6.24, -9.9])
+    with pytest.raises(InputError, match="eV per formula"):
+        Hull(["NaCl", "MgO"], [-0.078, -0.115])  # hartree
+    assert len(Hull(["NaCl", "MgO"], [-4.26, -3.1])) == 2  # one slip is a slip
+    assert len(Hull(["Na2Cl2"], [-4.26])) == 1
+
+
 def test_tables_that_are_no_hull_are_refused(tmp_path):
     with pytest.raises(InputError, match="no table of formation energies"):
         Hull.from_path(tmp_path)
