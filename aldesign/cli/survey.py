@@ -43,7 +43,7 @@ def survey(
     oracle: OracleName = "stoichiometry_graph",
     model: Annotated[Path | None, typer.Option(metavar="DIR", help="Weights of `train`; default the shipped.")] = None,
     options: LoadOptions = None,
-    top: Annotated[int, typer.Option(min=1, help="How many of the best to keep.")] = 1000,
+    top: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the best to keep.")] = 1000,
     rank: Annotated[Literal["largest", "smallest"], typer.Option(help="Which values are the best.")] = "largest",
     window: Annotated[
         tuple[float, float] | None, typer.Option(help="Lowest and highest value wanted; the surest come first.")

@@ -16,13 +16,13 @@ from aldesign.survey.tally import Tally
 
 FORMAT = 1
 COMMIT_SECONDS = 2.0
-"""A kill costs at most so much of what was done, beside the work in flight."""
+"""A kill costs about so much of what was done, beside the work in flight; more where the tally is huge."""
 
 
 class Store:
     """One SQLite file: the tally, the fingerprints of all formulas seen, and the batches that wait for answers.
 
-    What is entered becomes one with the tally when `save` is called, at most every `COMMIT_SECONDS`.
+    What is entered becomes one with the tally when `save` is called, about every `COMMIT_SECONDS`.
 
     Args:
         path: The file; made where there is none.
@@ -35,7 +35,7 @@ class Store:
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._saved = path, time.monotonic()
+        self._path, self._next = path, 0.0
         self._base = sqlite3.connect(path, timeout=1.0)
         try:
             self._begin(facts)
@@ -107,11 +107,13 @@ class Store:
 
     def save(self, tally: Tally, at_once: bool = False) -> None:
         """Write the tally and all that was entered, whole or not at all, if it is time or `at_once`."""
-        if not at_once and time.monotonic() - self._saved < COMMIT_SECONDS:
+        begun = time.monotonic()
+        if not at_once and begun < self._next:
             return
         self._base.execute("INSERT OR REPLACE INTO fact VALUES ('tally', ?)", (json.dumps(tally.record()),))
         self._base.commit()
-        self._saved = time.monotonic()
+        ended = time.monotonic()
+        self._next = ended + max(COMMIT_SECONDS, 20 * (ended - begun))
 
     def close(self) -> None:
         """Close the file; what was not saved is dropped."""

@@ -81,7 +81,12 @@ class Tally:
         self.scored += found.rows - found.bad
         self.inside += found.inside
         self.unanswered += found.bad
-        self.best = goal.best([*self.best, *found.best], top)
+        new = found.best
+        if len(self.best) == top:  # most of them cannot get in any more
+            last = goal.key(self.best[-1])
+            new = [scored for scored in new if goal.key(scored) < last]
+        if new:
+            self.best = goal.best([*self.best, *new], top)
         self.scoring_seconds += found.seconds
         self._note(found.problems)
 
