@@ -74,8 +74,9 @@ def survey(
 ) -> None:
     """Sieve formulas by the million, let an oracle score them, and rank the best.
 
-    Repeats are told apart, the sieves are asked before the oracle, and memory does not grow with the file. A survey
-    that was interrupted goes on with the same command; its outcome depends neither on that nor on the workers.
+    Repeats are told apart, the sieves are asked before the oracle, and memory does not grow but for eight bytes a
+    formula. A survey that was interrupted goes on with the same command; its outcome depends neither on that nor on
+    the workers.
     The folder gets ranked.csv, left_out.csv (the first thousand rows that came to nothing) and summary.json.
     """
     from functools import partial
