@@ -98,14 +98,14 @@ def pareto_illustration(
         if first:
             axes.plot(_gaps(first), _energies(first), "o", color=ACCENT, markersize=8, markeredgecolor=PAPER)
             axes.lines[-1].set(gid="pareto-first", label="_" if drawn and len(first) > 1 else "Pareto front 1")
-        for place, point in enumerate(first[:NAMED]):
-            up = place % 2 == 0
+        for point, (right, up) in zip(first[:NAMED], _label_places(first[:NAMED], accepted + aside), strict=True):
             axes.annotate(
                 point.formula,
                 (point.gap_ev, point.energy),
-                xytext=(6, 7 if up else -7),
+                xytext=(right, up),
                 textcoords="offset points",
-                va="bottom" if up else "top",
+                ha="left" if right > 0 else "right",
+                va="center",
                 fontsize=9,
                 color=INK,
             )
@@ -115,6 +115,29 @@ def pareto_illustration(
     tips = {"pareto-first": _tips(first), "pareto-rest": _tips(rest), "pareto-aside": _tips(aside)}
     svg = to_svg(figure, "pareto", f"Gap against stability. {caption}", tips)
     return Illustration(Markup(svg), caption)  # noqa: S704 - SVG of our own, its texts escaped by ElementTree
+
+
+def _label_places(named: Sequence[Point], every: Sequence[Point]) -> list[tuple[float, float]]:
+    """Return where each label stands beside its point, in points (1/72 inch): the first place that no other holds."""
+    gaps = [gap for p in every for gap in (p.gap_ev - p.std_ev, p.gap_ev + p.std_ev)]
+    energies = [energy for p in every for energy in (p.energy, p.second) if energy is not None]
+    across, high = 430.0 / max(np.ptp(gaps), 1e-9), 230.0 / max(np.ptp(energies), 1e-9)  # about the size of the axes
+    offered = [(side, up) for up in (9.0, -9.0, 21.0, -21.0, 33.0, -33.0) for side in (7.0, -7.0)]
+    marks = [(p.gap_ev * across, p.energy * high) for p in every]
+    held = [(x - 5.0, x + 5.0, y) for x, y in marks]  # left, right, middle
+    chosen = []
+    for point in named:
+        x, y, width = point.gap_ev * across, point.energy * high, 6.0 * len(point.formula)
+        boxes = [(x + s, x + s + width, y + up) if s > 0 else (x + s - width, x + s, y + up) for s, up in offered]
+        free = [i for i, box in enumerate(boxes) if not any(_overlap(box, other) for other in held)]
+        place = free[0] if free else 0
+        held.append(boxes[place])
+        chosen.append(offered[place])
+    return chosen
+
+
+def _overlap(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool:
+    return a[0] < b[1] and b[0] < a[1] and abs(a[2] - b[2]) < 11.0
 
 
 def _caption(assessment: Assessment, spec: CampaignSpec, first: int, accepted: int, aside: int) -> str:

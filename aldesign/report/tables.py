@@ -75,7 +75,8 @@ def ranked_table(listed: Shortlist, spec: CampaignSpec) -> RenderableType:
     }
     goals = " and ".join(NAMES[stability] if name == "stability" else NAMES[name] for name in spec.shortlist.pareto)
     columns = (
-        f"Score: 0 to 1, by the recipe in the campaign's file. Front: Pareto front of {goals}. Ef"
+        f"In order of the {spec.shortlist.order}. Score: 0 to 1, by the recipe in the campaign's file. "
+        f"Front: Pareto front of {goals}. Ef"
         f"{' and Ehull' if hulled else ''} in eV/atom."
     )
     notes = [*(mark for mark, shown in marks.items() if shown), columns]
