@@ -13,6 +13,7 @@ FEW = 256  # so few references are compared one by one
 DECIMALS = 9  # distances are rounded, so that equal ones tie whatever the order of summation was
 _SLACK = 2.0 * 10.0**-DECIMALS  # what rounding may move a distance, and a sum of blocks
 _PAIRS = 50_000  # compared at once, 40 MB
+_QUERIES = 256  # at once: each may have ten thousands of candidates, where it is far from everything
 
 
 class Neighbourhood:
@@ -52,7 +53,7 @@ class Neighbourhood:
             every = np.arange(len(self))
             return [_chosen(every, _distances(self.table, query), k) for query in queries]
         found: list[tuple[np.ndarray, np.ndarray]] = []
-        step = max(_PAIRS // k, 1)
+        step = max(min(_PAIRS // k, _QUERIES), 1)
         for start in range(0, len(queries), step):
             part = queries[start : start + step]
             coarse = _block_sums(part)

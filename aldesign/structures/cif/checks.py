@@ -123,8 +123,10 @@ def _fault_for_ase(text: str, read: Crystal) -> str:
         return f"ASE finds {len(other)} atoms of {formula_of(other)}, pymatgen {len(read)} of {formula_of(read)}"
     if not np.allclose(other.lattice, read.lattice, atol=1e-4):
         return f"ASE finds the cell {other.lattice}, pymatgen {read.lattice}"
-    difference = other.frac[:, None] - read.frac[None]
-    apart = np.linalg.norm((difference - np.round(difference)) @ lattice_vectors(read.lattice), axis=2)
-    apart[np.array(other.species)[:, None] != np.array(read.species)[None]] = np.inf
-    worst = max(float(apart.min(axis=0).max()), float(apart.min(axis=1).max()))
+    worst = 0.0
+    first, second = np.array(other.species), np.array(read.species)
+    for symbol in sorted(set(read.species)):
+        moved = other.frac[first == symbol][:, None] - read.frac[second == symbol][None]
+        apart = np.linalg.norm((moved - np.round(moved)) @ lattice_vectors(read.lattice), axis=2)
+        worst = max(worst, float(apart.min(axis=0).max()), float(apart.min(axis=1).max()))
     return f"ASE finds a site {worst:.3f} Å from where pymatgen does" if worst > SAME_PLACE else ""
