@@ -127,7 +127,10 @@ def test_neither_workers_nor_interruptions_change_the_outcome(file, table, tmp_p
     assert again.tally == stopped.tally
 
 
-def test_what_killed_its_workers_is_given_up_and_listed(file, table, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "number", "lost", "what"), [("sieve", 1, 30, "rows 31 to 60"), ("score", 0, 7, "7 formulas from ")]
+)
+def test_what_killed_its_workers_is_given_up_and_listed(file, table, tmp_path, kind, number, lost, what):
     tools = tools_for(table)
     usual = surveyed(file, tools, tmp_path / "usual")
 
@@ -137,15 +140,17 @@ def test_what_killed_its_workers_is_given_up_and_listed(file, table, tmp_path):
             remembered = (jobs.setdefault(place, item) for place, item in enumerate(items))
             for place, result in super().run(function, remembered, attempts):
                 job = jobs[place]
-                deadly = getattr(job, "kind", "") == "sieve" and job.number == 1
+                deadly = getattr(job, "kind", "") == kind and job.number == number
                 yield place, LostWorker(3, "a worker died each of the 3 times") if deadly else result
 
     with Deadly(partial(executor, "serial", 1, prepare, (tools,))) as workers:
         outcome = run(FileSource(file), tools, tmp_path / "out", workers)
     found = counts(outcome.tally)
-    assert (found["abandoned"], found["rows"]) == (30, counts(usual.tally)["rows"])
-    assert outcome.tally.passed < usual.tally.passed
-    assert ("rows 31 to 60", "a worker died each of the 3 times") in [p[1:] for p in outcome.tally.problems]
+    assert (found["abandoned"], found["rows"]) == (lost, counts(usual.tally)["rows"])
+    assert found["scored"] + found["unanswered"] + lost * (kind == "score") == found["passed"] <= usual.tally.passed
+    assert found["scored"] < usual.tally.scored
+    (told,) = [p for p in outcome.tally.problems if p.reason == "a worker died each of the 3 times"]
+    assert told.text.startswith(what)
 
 
 def test_a_folder_belongs_to_one_survey(file, table, tmp_path):
