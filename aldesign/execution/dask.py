@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, ParamSpec, TypeVar
 
 from distributed import Client, KilledWorker
+from distributed.comm import CommClosedError
 from distributed.utils import silence_logging_cmgr
 
 import aldesign
@@ -170,7 +171,7 @@ class Dask(Pool):
             done: Done = await inner.result()
             values = done.values
             self._learn(function, done)
-        except (asyncio.CancelledError, CancelledError):
+        except (asyncio.CancelledError, CancelledError, CommClosedError):
             fault = self._gone()
         except KilledWorker as error:
             deaths += error.allowed_failures + 1
