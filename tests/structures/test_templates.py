@@ -290,6 +290,8 @@ def test_a_template_without_a_place_on_the_scale_is_listed_as_bad(tmp_path):
     library = TemplateLibrary.from_path(tmp_path / "s.jsonl")
     assert [crystal.id for crystal in library.crystals] == ["a"]
     assert [(bad.text, "Og has no place" in bad.reason) for bad in library.bad] == [("b", True)]
+    assert library.notes[0].startswith("rows that hold no template: 1; the first, b: Og has no place")
+    assert TemplateLibrary(library.crystals, max_sites=1).notes == ("left out for having more than 1 sites: 1",)
 
 
 def test_sources_without_crystals_are_refused(tmp_path):

@@ -29,7 +29,7 @@ class TemplateLibrary:
             then those without a value, then the smaller cell, then the id.
         origin: Where they came from, for people.
         bad: Rows of the source that hold no crystal.
-        notes: What else people should know of the source.
+        notes: What else people should know of the source; `notes` adds what was left out and refused.
 
     """
 
@@ -47,7 +47,8 @@ class TemplateLibrary:
         self.left_out = len(crystals) - len(self.crystals)
         self.origin = origin
         self.bad = tuple(bad)
-        self.notes = tuple(notes)
+        self.max_sites = max_sites
+        self._notes = tuple(notes)
         self._stability = dict(stability or {})
 
     def __len__(self) -> int:
@@ -88,6 +89,18 @@ class TemplateLibrary:
             bad=read.bad,
             notes=read.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know: what was left out for its size, which rows were refused, which ids repeat."""
+        told = []
+        if self.left_out:
+            told.append(f"left out for having more than {self.max_sites} sites: {self.left_out}")
+        if self.bad:
+            first = self.bad[0]
+            where = f"line {first.line}" if first.line else first.text
+            told.append(f"rows that hold no template: {len(self.bad)}; the first, {where}: {first.reason}")
+        return (*told, *self._notes)
 
     @cached_property
     def formulas(self) -> tuple[str, ...]:
