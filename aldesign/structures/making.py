@@ -202,7 +202,7 @@ def facts(made: Made) -> dict[str, Any]:
         "template_id": chosen.template_id,
         "template_formula": chosen.template_formula,
         "emd": _rounded(chosen.emd),
-        "likelihood": _rounded(chosen.likelihood),
+        "likelihood": None if chosen.likelihood is None else float(f"{chosen.likelihood:.4g}"),
         "support": chosen.support,
         "bond_valence_deviation": _rounded(chosen.bond_valence_deviation),
     }
