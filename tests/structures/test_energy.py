@@ -65,7 +65,7 @@ def test_relaxation_finds_the_lattice_constant():
 
 
 def test_one_bad_crystal_does_not_sink_the_rest():
-    lone = Crystal("lone", (30.0, 30.0, 30.0, 90.0, 90.0, 90.0), ("Na",), np.zeros((1, 3)))
+    lone = Crystal("lone", (9.0, 9.0, 9.0, 90.0, 90.0, 90.0), ("Na",), np.zeros((1, 3)))
     heavy = face_centred(5.0, "Og", "F", 0.5)
     large = Crystal("large", (30.0,) * 3 + (90.0,) * 3, ("Na",) * 201, np.random.default_rng(0).random((201, 3)))
     done: list[tuple[int, int]] = []
@@ -76,6 +76,26 @@ def test_one_bad_crystal_does_not_sink_the_rest():
     assert all(energy.formation_energy_ev_per_atom is None for energy in found[:3])
     assert done[-1] == (4, 4)
     assert done == sorted(done)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "species", "frac", "reason"),
+    [
+        ((0.5, 0.5, 0.5, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [0.5] * 3], "are no crystal"),
+        ((4e3, 4e3, 4e3, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [0.5] * 3], "are no crystal"),
+        ((4.0, 4.0, 4.0, 60.0, 60.0, 120.0), ("Na", "Cl"), [[0, 0, 0], [0.5] * 3], "spans no volume"),
+        ((-4.0, 4.0, 4.0, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [0.5] * 3], "spans no volume"),
+        ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [np.nan] * 3], "not finite"),
+        ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [0, 0, 0]], "not finite"),
+        ((8.0, 8.0, 8.0, 90.0, 90.0, 90.0), ("H",) * 150, np.random.default_rng(0).random((150, 3)), "too dense"),
+        ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), (), np.zeros((0, 3)), "no atoms"),
+    ],
+)
+def test_what_is_no_crystal_is_refused_and_harms_nobody(lattice, species, frac, reason):
+    bad, good = evaluate_many([Crystal("odd", lattice, species, np.array(frac, dtype=float)), NACL], relax=False)
+    assert reason in bad.error
+    assert bad.energy_ev_per_atom is None
+    assert not good.error
 
 
 def test_a_cell_that_runs_away_is_an_error():

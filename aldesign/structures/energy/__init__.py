@@ -16,6 +16,7 @@ from aldesign.errors import StructureError
 from aldesign.records import Crystal
 from aldesign.structures.energy.references import SCALE, Scale, disagreement, formation_energy, references
 from aldesign.structures.geometry import lattice_vectors
+from aldesign.structures.graphs import MAX_VOLUME_PER_ATOM, MIN_VOLUME_PER_ATOM
 
 if TYPE_CHECKING:
     from aldesign.structures.energy.potential import Cell
@@ -47,7 +48,7 @@ class Energy:
     """What the potential says of one crystal, or why it says nothing.
 
     Attributes:
-        formation_energy_ev_per_atom: Against the elements; None with an error.
+        formation_energy_ev_per_atom: On the scale `SCALE`, see `formation_energy`; None with an error.
         energy_ev_per_atom: The potential's energy; None with an error.
         crystal: The crystal as relaxed, or as given.
         relaxed: Whether positions and cell were relaxed.
@@ -142,14 +143,18 @@ def _cell(crystal: Crystal) -> Cell:
 
     if len(crystal) > MAX_SITES:
         raise StructureError(f"{len(crystal)} sites are more than {MAX_SITES}")
+    if not len(crystal):
+        raise StructureError("there are no atoms")
     formation_energy(crystal, 0.0)  # tells of elements without a reference before time is spent on them
     with np.errstate(all="ignore"):
         vectors = lattice_vectors(crystal.lattice)
         size = abs(np.linalg.det(vectors))
-    positions = crystal.frac @ vectors
-    if not (np.isfinite(positions).all() and size > 0):
-        raise StructureError(f"the lattice {crystal.lattice} or the coordinates span no volume")
-    return Cell(np.array([NUMBER[symbol] for symbol in crystal.species]), vectors, positions)
+        positions = crystal.frac @ vectors
+    if not (np.isfinite(positions).all() and size > 0 and min(crystal.lattice[:3]) > 0):
+        raise StructureError(f"the lattice {crystal.lattice} spans no volume, or coordinates are not finite")
+    if not MIN_VOLUME_PER_ATOM < size / len(crystal) < MAX_VOLUME_PER_ATOM:
+        raise StructureError(f"{len(crystal)} atoms in {size:.4g} Å³ are no crystal")
+    return Cell(np.array([NUMBER[symbol] for symbol in crystal.species], dtype=np.int64), vectors, positions)
 
 
 def _energy(crystal: Crystal, run: Run, relax: bool) -> Energy:

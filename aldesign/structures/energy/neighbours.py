@@ -11,7 +11,10 @@ from aldesign.errors import StructureError
 CUTOFF = 6.0  # Å, bonds that CHGNet reads
 ANGLE_CUTOFF = 3.0  # Å, bonds between which it reads angles
 SKIN = 0.8  # Å; pairs are searched this much further, so that they last for several steps
-MAX_PAIRS = 100_000  # of one crystal; 200 atoms at 5 Å³ each have 27,000
+# Of one crystal: they bound the memory of a pass to some 2 GiB. 200 atoms at 5 Å³ each have 26,000 pairs, and as many
+# atoms of a close-packed metal 26,000 angles.
+MAX_PAIRS = 50_000
+MAX_ANGLES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +27,7 @@ class Pairs:
         image: Cell of the second, seen from the first, float64 (m, 3).
         positions: Cartesian positions in Å before deformation, (n, 3).
         deformation: Deformation gradient of the cell, (3, 3).
+        weight: Edges and angles that the network will see, about.
 
     """
 
@@ -32,6 +36,7 @@ class Pairs:
     image: np.ndarray
     positions: np.ndarray
     deformation: np.ndarray
+    weight: int
 
     def hold(self, positions: np.ndarray, deformation: np.ndarray) -> bool:
         """Return whether no pair can have come within the cutoff that is not listed.
@@ -63,9 +68,10 @@ def find_pairs(positions: np.ndarray, cell: np.ndarray, deformation: np.ndarray)
 
     vectors = np.ascontiguousarray(cell @ deformation.T)
     points = np.ascontiguousarray(positions @ deformation.T)
-    spread = (CUTOFF + SKIN) ** 3 * 4.19 * len(points) ** 2 / abs(np.linalg.det(vectors))
-    if not spread < 2 * MAX_PAIRS:
-        raise StructureError(f"{len(points)} atoms in {abs(np.linalg.det(vectors)):.3g} Å³ are too dense for a crystal")
+    size = abs(float(np.linalg.det(vectors)))
+    dense = StructureError(f"{len(points)} atoms in {size:.3g} Å³ are too dense for a crystal")
+    if not 2 / 3 * np.pi * (CUTOFF + SKIN) ** 3 * len(points) ** 2 / size < MAX_PAIRS:  # by the mean density
+        raise dense
     periodic = np.ones(3, dtype=np.int64)
     first, second, image, distance = find_points_in_spheres(
         points, points, r=CUTOFF + SKIN, pbc=periodic, lattice=vectors, tol=1e-8
@@ -73,10 +79,15 @@ def find_pairs(positions: np.ndarray, cell: np.ndarray, deformation: np.ndarray)
     lonely = len(points) - len(np.unique(first[(distance < CUTOFF) & (distance > 1e-8)]))
     if lonely:
         raise StructureError(f"{lonely} isolated atoms: none has a neighbour within {CUTOFF:g} Å")
+    short = np.bincount(first[(distance < ANGLE_CUTOFF) & (distance > 1e-8)])
+    n_angles = int((short * (short - 1)).sum())
     # each pair stands there from both ends; of an atom and its own image, those that point forwards are kept
     forwards = image @ np.array([1e6, 1e3, 1.0]) > 0
     keep = (first < second) | ((first == second) & forwards)
-    return Pairs(first[keep], second[keep], image[keep], positions.copy(), deformation.copy())
+    if np.count_nonzero(keep) > MAX_PAIRS or n_angles > MAX_ANGLES:
+        raise dense
+    weight = len(first) + n_angles
+    return Pairs(first[keep], second[keep], image[keep], positions.copy(), deformation.copy(), weight)
 
 
 def angles(center: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from aldesign.errors import StructureError
 from aldesign.structures.energy.potential import Answer, Cell, evaluate
 
 POOL = 64  # crystals under way at once
-ATOMS = 100  # of one pass of the network; more fall out of the processor's cache
+WEIGHT = 20_000  # edges and angles of one pass, those of some 100 atoms; more fall out of the processor's cache
 MAX_VOLUME_RATIO = 2.0
 # FIRE's constants as in the paper and in ASE
 _DT, _DT_MAX, _MAX_STEP = 0.1, 1.0, 0.2
@@ -146,7 +146,7 @@ def run_all(
         while waiting and len(active) < POOL:
             active.append(waiting.pop())
         staying: list[Run] = []
-        for part in _parts(active):
+        for part in _parts(_healthy(active)):
             staying += _advance(part, relax, steps, fmax)
         if end is not None and time.monotonic() > end:
             for run in waiting:
@@ -160,32 +160,39 @@ def run_all(
         active = staying
 
 
+def _healthy(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs whose neighbours are known; the others carry their error."""
+    found: list[Run] = []
+    for run in runs:
+        start = time.perf_counter()
+        try:
+            run.cell.pairs()
+            found.append(run)
+        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            run.error = _told(error)
+        run.seconds += time.perf_counter() - start
+    return found
+
+
 def _parts(runs: Sequence[Run]) -> list[list[Run]]:
-    """Return the runs in groups of some `ATOMS` atoms, in order."""
+    """Return the runs in groups of some `WEIGHT` edges and angles, in order."""
     parts: list[list[Run]] = []
     size = 0
     for run in runs:
-        count = len(run.cell.numbers)
-        if not parts or size + count > ATOMS:
+        weight = run.cell.pairs().weight
+        if not parts or size + weight > WEIGHT:
             parts.append([])
             size = 0
         parts[-1].append(run)
-        size += count
+        size += weight
     return parts
 
 
 def _advance(part: list[Run], relax: bool, steps: int, fmax: float) -> list[Run]:
     """Ask about a group and move it on; return those that are not done."""
     start = time.perf_counter()
-    healthy: list[Run] = []
-    for run in part:
-        try:
-            run.cell.pairs()
-            healthy.append(run)
-        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            run.error = _told(error)
     staying: list[Run] = []
-    for run, answer in zip(healthy, _answers(healthy), strict=True):
+    for run, answer in zip(part, _answers(part), strict=True):
         try:
             if isinstance(answer, str):
                 run.error = answer
@@ -201,8 +208,6 @@ def _advance(part: list[Run], relax: bool, steps: int, fmax: float) -> list[Run]
 
 def _answers(runs: Sequence[Run]) -> list[Answer | str]:
     """Return the potential's answers; where a group fails, each is asked alone to find the culprit."""
-    if not runs:
-        return []
     try:
         return list(evaluate([run.cell for run in runs]))
     except Exception as error:  # one bad crystal must not sink the rest, whatever a library raises
