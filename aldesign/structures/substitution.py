@@ -172,13 +172,19 @@ def volume_ratio(template: Crystal, mapping: Mapping[str, str]) -> float:
     return float(after / before * packing ** (trust - 1.0))
 
 
-def substitute(template: Crystal, formula: str, template_formula: str | None = None) -> Substitution:
+def substitute(
+    template: Crystal,
+    formula: str,
+    template_formula: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> Substitution:
     """Return the template with the formula's elements in the place of its own.
 
     Args:
         template: Any fully occupied crystal.
         formula: A formula with the template's multiset of amounts.
         template_formula: The template's canonical formula where the caller has it.
+        mapping: Template element to new element, of equal amounts; `map_elements` says where it is None.
 
     Returns:
         The new crystal and what was done; a template of the formula itself is returned as it stands.
@@ -191,7 +197,7 @@ def substitute(template: Crystal, formula: str, template_formula: str | None = N
     """
     formula = canonical(formula)
     template_formula = template_formula or formula_of(template)
-    mapping = map_elements(template_formula, formula)
+    mapping = mapping or map_elements(template_formula, formula)
     ratio = volume_ratio(template, mapping)
     scale = ratio ** (1 / 3)
     a, b, c, alpha, beta, gamma = template.lattice
