@@ -25,7 +25,7 @@ def executor(
 
     Args:
         kind: A key of `EXECUTORS`.
-        workers: How many workers; serial has one, clusters at an `address` or in a job queue have their own number.
+        workers: How many workers; serial has one, and clusters at an `address` or of jobs have as many as they have.
         initializer: Module-level function that prepares a worker, e.g. loads an oracle into a global. If it
             raises, every call of that worker raises `OracleError`.
         initargs: Its arguments; sent to each worker once, so that this is the place for what is big.
@@ -47,11 +47,6 @@ def executor(
         raise InputError(f"execution {kind!r} was given {what}", "only dask has one")
     if address is not None and cluster is not None:
         raise InputError("execution was given both an address and a cluster", "give one of them")
-    if workers != "auto" and (address is not None or cluster is not None):
-        raise InputError(
-            f"workers is {workers!r}, and a cluster has its own number of workers",
-            "leave it out; jobs of a queue are counted by cluster.maximum_jobs",
-        )
     count = worker_count(workers)
     if kind == "serial":
         return Serial((initializer, initargs))

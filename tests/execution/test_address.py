@@ -124,6 +124,3 @@ def test_one_place_is_asked_for():
         executor("dask", address="tcp://host:8786", cluster=queue)
     with pytest.raises(InputError, match="only dask"):
         executor("processes", cluster=queue)
-    for place in ({"address": "tcp://host:8786"}, {"cluster": queue}):
-        with pytest.raises(InputError, match="workers is 3, and a cluster has its own number"):
-            executor("dask", 3, **place)

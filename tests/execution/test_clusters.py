@@ -74,6 +74,17 @@ def test_the_example_asks_slurm_for_what_it_says(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_check_shows_the_job_script_and_submits_nothing(tmp_path, monkeypatch):
+    from aldesign.campaign.checking import check_campaign
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    path = tmp_path / "example.yaml"
+    path.write_text(EXAMPLE)
+    facts = check_campaign(read_spec(path))
+    assert facts["execution"] == "dask: 1 to 10 slurm jobs of 32 workers"
+    assert "#SBATCH -A m1234" in facts["job_script"].splitlines()
+
+
 def test_the_digest_of_a_campaign_is_the_same_wherever_it_runs(tmp_path):
     path = tmp_path / "example.yaml"
     path.write_text(EXAMPLE)

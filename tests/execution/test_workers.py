@@ -14,6 +14,7 @@ import pytest
 
 from aldesign.errors import AldesignError, InputError, OracleError
 from aldesign.execution import LostWorker, Workers, executor, worker_count
+from aldesign.execution.kinds import AHEAD
 
 ITEMS = list(range(12))
 OFFSET = 0
@@ -96,6 +97,17 @@ def test_only_the_item_that_kills_workers_is_lost_after_three_attempts(workers, 
     assert all(ran[i] <= 3 for i in got)
     if workers == 1:
         assert all(ran[i] == 1 for i in got)
+
+
+def test_items_may_come_from_anywhere_and_are_taken_a_few_ahead():
+    taken = []
+    with Workers(partial(executor, "processes", 2)) as workers:
+        run = workers.run(square, (taken.append(i) or i for i in range(10**9)))
+        for number in range(1, 50):
+            next(run)
+            assert len(taken) <= number + 2 * AHEAD
+        run.close()
+        assert list(workers.run(square, [])) == []
 
 
 def test_workers_serve_batch_after_batch_with_the_same_processes():
