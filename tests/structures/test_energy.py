@@ -89,6 +89,7 @@ def test_one_bad_crystal_does_not_sink_the_rest():
         ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), ("Na", "Cl"), [[0, 0, 0], [0, 0, 0]], "not finite"),
         ((8.0, 8.0, 8.0, 90.0, 90.0, 90.0), ("H",) * 150, np.random.default_rng(0).random((150, 3)), "too dense"),
         ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), (), np.zeros((0, 3)), "no atoms"),
+        ((4.0, 4.0, 4.0, 90.0, 90.0, 90.0), ("Na", "Cl"), np.zeros((2, 2)), "ValueError"),
     ],
 )
 def test_what_is_no_crystal_is_refused_and_harms_nobody(lattice, species, frac, reason):

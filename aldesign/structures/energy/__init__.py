@@ -7,20 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aldesign.chemistry.elements import NUMBER
 from aldesign.errors import StructureError
 from aldesign.records import Crystal
+from aldesign.structures.energy.potential import MODEL, Cell
 from aldesign.structures.energy.references import SCALE, Scale, disagreement, formation_energy, references
+from aldesign.structures.energy.relaxation import Run, run_all, told
 from aldesign.structures.geometry import lattice_vectors
 from aldesign.structures.graphs import MAX_VOLUME_PER_ATOM, MIN_VOLUME_PER_ATOM
-
-if TYPE_CHECKING:
-    from aldesign.structures.energy.potential import Cell
-    from aldesign.structures.energy.relaxation import Run
 
 __all__ = [
     "FMAX",
@@ -37,7 +34,6 @@ __all__ = [
     "formation_energy",
     "references",
 ]
-MODEL = "0.3.0"
 FMAX = 0.1  # eV/Å
 STEPS = 100
 MAX_SITES = 200
@@ -111,8 +107,6 @@ def evaluate_many(
         progress: Called with the number done and the total.
 
     """
-    from aldesign.structures.energy.relaxation import Run, run_all
-
     answers: dict[int, Energy] = {}
 
     def end(run: Run) -> None:
@@ -124,8 +118,8 @@ def evaluate_many(
     for place, crystal in enumerate(crystals):
         try:
             runs.append(Run(place, _cell(crystal)))
-        except StructureError as error:
-            answers[place] = Energy(None, None, crystal, False, error=error.message)
+        except Exception as error:  # one bad crystal must not sink the rest, whatever is wrong with it
+            answers[place] = Energy(None, None, crystal, False, error=told(error))
     if progress is not None and answers:
         progress(len(answers), len(crystals))
     run_all(runs, relax, steps, fmax, limit_s, end)
@@ -139,8 +133,6 @@ def _cell(crystal: Crystal) -> Cell:
         StructureError: It is too large, has an unknown element, or spans no volume.
 
     """
-    from aldesign.structures.energy.potential import Cell
-
     if len(crystal) > MAX_SITES:
         raise StructureError(f"{len(crystal)} sites are more than {MAX_SITES}")
     if not len(crystal):

@@ -168,8 +168,8 @@ def _healthy(runs: Sequence[Run]) -> list[Run]:
         try:
             run.cell.pairs()
             found.append(run)
-        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            run.error = _told(error)
+        except Exception as error:  # one bad crystal must not sink the rest, whatever a library raises
+            run.error = told(error)
         run.seconds += time.perf_counter() - start
     return found
 
@@ -198,8 +198,8 @@ def _advance(part: list[Run], relax: bool, steps: int, fmax: float) -> list[Run]
                 run.error = answer
             elif not run.advance(answer, relax, steps, fmax):
                 staying.append(run)
-        except (StructureError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            run.error = _told(error)
+        except Exception as error:  # as above
+            run.error = told(error)
     share = (time.perf_counter() - start) / len(part)
     for run in part:
         run.seconds += share
@@ -210,11 +210,12 @@ def _answers(runs: Sequence[Run]) -> list[Answer | str]:
     """Return the potential's answers; where a group fails, each is asked alone to find the culprit."""
     try:
         return list(evaluate([run.cell for run in runs]))
-    except Exception as error:  # one bad crystal must not sink the rest, whatever a library raises
+    except Exception as error:  # as above
         if len(runs) == 1:
-            return [_told(error)]
+            return [told(error)]
     return [answer for run in runs for answer in _answers([run])]
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """Return why a crystal has no energy, in words."""
     return error.message if isinstance(error, StructureError) else f"{type(error).__name__}: {error}"
