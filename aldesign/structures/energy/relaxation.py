@@ -145,18 +145,17 @@ def run_all(
     while active or waiting:
         while waiting and len(active) < POOL:
             active.append(waiting.pop())
-        staying: list[Run] = []
-        for part in _parts(_healthy(active)):
-            staying += _advance(part, relax, steps, fmax)
+        leaving: list[Run] = []
         if end is not None and time.monotonic() > end:
-            for run in waiting:
+            steps = 0  # a last look at those under way, where they are
+            leaving, waiting = waiting[::-1], []
+            for run in leaving:
                 run.error = f"its turn did not come within {limit_s:g} s"
-            active, waiting, staying = [*active, *reversed(waiting)], [], []
+        staying = [run for part in _parts(_healthy(active)) for run in _advance(part, relax, steps, fmax)]
+        stays = {run.place for run in staying}
         if done is not None:
-            stays = {run.place for run in staying}
-            for run in active:
-                if run.place not in stays:
-                    done(run)
+            for run in [*(run for run in active if run.place not in stays), *leaving]:
+                done(run)
         active = staying
 
 
