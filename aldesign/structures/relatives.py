@@ -53,7 +53,7 @@ def relatives(
     max_emd: float = math.inf,
     exclude: Collection[str] = (),
 ) -> list[Relative]:
-    """Return the crystals of kin to a formula: its own, if there are any, then the likeliest first.
+    """Return the crystals of kin to a formula: its own, if there are any, then the likeliest type first.
 
     Each near crystal (see `find_hosts`) has a say by its `kinship`; a structure is as likely as the sum of the says of
     all that have it (`likeness`). What is left of the sum of one says that none of them has the right structure.
@@ -84,14 +84,19 @@ def relatives(
     votes[: hosts.own] = 1.0
     order = np.concatenate([np.arange(hosts.own), np.argsort(-votes[hosts.own :], kind="stable") + hosts.own])
     kinds = _kinds(alike, order)
+    first = {kind: place for place, kind in reversed(list(enumerate(kinds[i] for i in order.tolist())))}
+    # of one type the nearest of kin comes first: its cell says most of the new one
+    order = np.array(
+        sorted(order.tolist(), key=lambda i: (first[kinds[i]], i >= hosts.own, -say[i] * alike[i, kinds[i]]))
+    )
     return [
         Relative(
             library.crystals[hosts.positions[i]],
             bucket.formulas[hosts.rows[i]],
             {SYMBOLS[old]: SYMBOLS[new] for old, new in zip(hosts.numbers[i], hosts.guest, strict=True)},
             float(hosts.emd[i]),
-            float(votes[i]),
-            len({int(hosts.rows[i]), *hosts.rows[alike[i] > SAME].tolist()}),
+            float(votes[kinds[i]]),
+            len({int(hosts.rows[i]), *hosts.rows[alike[kinds[i]] > SAME].tolist()}),
             kinds[i],
             i < hosts.own,
         )
