@@ -86,12 +86,14 @@ def bench(kind: Any, toys: int, chunks: list[list[str]]) -> None:
             seconds(workers, nothing, range(2000))
             empty, cpu = seconds(workers, nothing, range(5000))
             taken["toy"].append(seconds(workers, toy, [turns] * toys)[0])
-            taken["graph"].append(seconds(workers, predict, chunks)[0])
+            wall, feeding = seconds(workers, predict, chunks)
+            taken["graph"].append(wall)
         formulas = sum(map(len, chunks))
         print(
             f"{kind:10} {count} workers: ready after {start:.1f} s; {empty / 5000 * 1e6:.0f} us per empty item (cpu "
             f"{cpu / 5000 * 1e6:.0f}); toy {toys / taken['toy'][-1]:.0f} items/s; "
-            f"graph {formulas / taken['graph'][-1]:.0f} formulas/s",
+            f"graph {formulas / taken['graph'][-1]:.0f} formulas/s, "
+            f"of which this process works {feeding / len(chunks) * 1e3:.1f} ms per {len(chunks[0])}",
             flush=True,
         )
     print(f"{kind:10} 2 against 1: " + ", ".join(f"{name} {one / two:.2f} x" for name, (one, two) in taken.items()))
