@@ -86,6 +86,9 @@ def structures(
     stopped: KeyboardInterrupt | OSError | None = None
     say = progress(quiet)
     with file, _Maker(templates, hull, out, recipe, workers) as maker:
+        if say is not None:
+            for remark in maker.remarks:
+                note(remark)
         if maker.found and say is not None:
             note(f"{maker.found} formulas were done before: {out}")
         try:
@@ -177,6 +180,9 @@ class _Maker:
         key = settings_key(self._library.digest, recipe, self._hull.digest if self._hull else "")
         self._unfinished = Unfinished(out, key)
         self.found = self._unfinished.found
+        self.remarks = [f"templates: {text}" for text in self._library.notes]
+        if self._hull is not None:
+            self.remarks += [f"known phases: {text}" for text in self._hull.notes]
 
     def __enter__(self) -> _Maker:
         return self

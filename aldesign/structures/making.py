@@ -26,7 +26,7 @@ FAR = 10.0
 """Distance of formula and template, in places of the modified Pettifor scale, beyond which a crystal is a guess."""
 SYMPREC_RELAXED = 0.1  # Å; relaxed positions scatter about the symmetric ones by less
 
-_REFUSED = "a nearer template was refused"
+_REFUSED = "template was refused: "
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,10 @@ class Made:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a careful reader would want to know of the crystal and its energy."""
-        refused = [text for text in self.chosen.warnings if text.startswith(_REFUSED)]
-        found = [text for text in self.chosen.warnings if not text.startswith(_REFUSED)] + refused[:1]
+        refused = [text for text in self.chosen.warnings if _REFUSED in text]
+        found = [text for text in self.chosen.warnings if _REFUSED not in text] + refused[:1]
         if len(refused) > 1:
-            found.append(f"{len(refused) - 1} more near templates were refused")
+            found.append(f"{len(refused) - 1} more templates were refused")
         if self.chosen.emd is not None and self.chosen.emd > FAR:
             found.insert(0, f"no near template: EMD {self.chosen.emd:.1f}, so that the structure is a guess")
         energy = self.energy
