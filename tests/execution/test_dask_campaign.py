@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from scheduler_process import Scheduler
 
 from aldesign.campaign.campaign import Campaign
@@ -50,8 +51,13 @@ def test_a_campaign_whose_scheduler_dies_goes_on_elsewhere_to_the_same_table(tmp
             campaign.run(execution=ExecutionSpec(kind="dask", address=begun.address))
     finally:
         begun.end()
+    own = directory / "campaign.yaml"
+    content = yaml.safe_load(own.read_text())
+    own.write_text(yaml.safe_dump({**content, "seed": 1, "execution": {"kind": "dask", "workers": 2}}))
     with Campaign.open(directory) as campaign:
-        campaign.run(execution=ExecutionSpec(kind="dask", workers=2))
+        assert campaign.spec.execution == ExecutionSpec(kind="dask", workers=2)
+        assert campaign.spec.seed == spec.seed
+        campaign.run()
         assert exported(campaign, tmp_path / "got") == expected
     with Journal(directory) as journal:
         paid = Counter(event.payload["trial"] for event in journal.events() if event.kind == "answered")
