@@ -23,7 +23,6 @@ from aldesign.errors import CheckpointError
 FORMAT = 1
 _FILE = "kinship"
 _HULL_CLIP, _HULL_UNKNOWN, _HULL_SCALE = 0.15, 0.03, 20.0  # eV/atom, eV/atom, per eV/atom
-_LOWEST = -10.0
 
 
 def _silu(x: np.ndarray) -> np.ndarray:

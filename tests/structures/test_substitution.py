@@ -117,6 +117,12 @@ def test_a_template_of_the_formula_itself_is_returned_as_it_stands():
     assert made.volume_ratio == 1.0
 
 
+def test_a_mapping_that_is_given_is_kept():
+    swapped = substitute(perovskite(3.905, "Sr", "Ti", "O"), "BaSnO3", mapping={"Sr": "Sn", "Ti": "Ba", "O": "O"})
+    assert swapped.crystal.species[:2] == ("Sn", "Ba")
+    assert substitute(perovskite(3.905, "Sr", "Ti", "O"), "BaSnO3").crystal.species[:2] == ("Ba", "Sn")
+
+
 def test_other_amounts_and_unknown_elements_are_refused():
     crystal = face_centred(5.64, "Na", "Cl", 0.5)
     with pytest.raises(StructureError, match="amounts 1:2"):
