@@ -16,7 +16,7 @@ from aldesign.chemistry.neutrality import assess
 from aldesign.errors import StructureError
 from aldesign.records import Crystal
 from aldesign.structures.cif import formula_of
-from aldesign.structures.geometry import Contact, closest_contact, loneliest, volume
+from aldesign.structures.geometry import Contact, closest_contact, lattice_vectors, loneliest, volume
 from aldesign.structures.radii import covalent_radius, ionic_radius, least_distances, reference_volume
 
 # How strongly a difference counts against a pairing of two elements: one unit of cost for each of
@@ -30,6 +30,7 @@ OPPOSITE = 5.0  # a cation where an anion was
 # one crystal, itself an artefact, has more than 119 Å³ per atom (caesium has 115)
 MAX_NEIGHBOUR = 6.0  # Å
 MAX_VOLUME = 200.0  # Å³ per atom
+MIN_THICKNESS = 0.5  # Å between opposite faces of a cell; no two nuclei come as near
 
 LARGE_CHANGE = 2.0  # a cell scaled beyond this ratio of volumes earns a warning
 
@@ -207,7 +208,7 @@ def substitute(
         tuple(mapping[symbol] for symbol in template.species),
         template.frac,
     )
-    _refuse_gas(crystal, f"{formula} in {template.id} ({template_formula})")
+    _refuse_implausible(crystal, f"{formula} in {template.id} ({template_formula})")
     charges = charges_of(formula)
     contact, least = closest_contact(crystal, least_distances(charges))
     unchanged = all(old == new for old, new in mapping.items())
@@ -239,8 +240,16 @@ def substitute(
     )
 
 
-def _refuse_gas(crystal: Crystal, name: str) -> None:
-    """Raise StructureError where the atoms are too far apart to be a solid."""
+def _refuse_implausible(crystal: Crystal, name: str) -> None:
+    """Raise StructureError for a cell too flat for its images to be counted, or atoms too far apart for a solid."""
+    a, b, c = lattice_vectors(crystal.lattice)
+    widest = max(float(np.linalg.norm(np.cross(*pair))) for pair in ((a, b), (b, c), (c, a)))
+    thickness = volume(crystal) / widest if widest > 0 else 0.0
+    if not thickness >= MIN_THICKNESS:
+        raise StructureError(
+            f"{name} would have a cell only {thickness:.2g} Å thin; at least {MIN_THICKNESS:g} Å is wanted",
+            "give the template's reduced cell",
+        )
     per_atom = volume(crystal) / len(crystal)
     if per_atom > MAX_VOLUME:
         raise StructureError(

@@ -92,6 +92,13 @@ def test_overlaps_name_the_pair_the_distance_and_the_limit():
         substitute(squeezed, "CsF")
 
 
+@pytest.mark.parametrize("formula", ["NaCl", "KBr"])
+def test_a_cell_that_is_all_but_flat_is_refused_at_once(formula):
+    flat = Crystal("flat", (5.64,) * 3 + (119.9999, 119.9999, 120.0), ("Na", "Cl"), np.array([[0, 0, 0], [0.5] * 3]))
+    with pytest.raises(StructureError, match="Å thin"):
+        substitute(flat, formula)
+
+
 def test_overlap_with_an_own_image_is_seen():
     flat = Crystal("flat", (1.2, 9.0, 9.0, 90.0, 90.0, 90.0), ("Fe", "O"), np.array([[0, 0, 0], [0, 0.5, 0.5]]))
     with pytest.raises(StructureError, match=r"O and O would be 0\.\d\d"):
