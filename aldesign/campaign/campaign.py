@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,7 +25,7 @@ from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, read_spec
 from aldesign.campaign.state import CampaignState, fold
 from aldesign.campaign.stopping import batch_left
 from aldesign.errors import RunDirectoryError
-from aldesign.execution import LostWorker, Workers, executor
+from aldesign.execution import LostWorker, Workers
 from aldesign.files import write_text
 from aldesign.learning.threads import pin_threads
 from aldesign.records import Prediction, Trial
@@ -253,8 +252,7 @@ class Campaign:
     def workers(self) -> Workers:
         """The processes that oracles and relaxations run in, started when first needed."""
         if self._workers is None:
-            section = self.spec.execution
-            self._workers = Workers(partial(executor, section.kind, section.workers, address=section.address))
+            self._workers = Workers(self.spec.execution.executor)
         return self._workers
 
     def _with_crystal(self, trial: Trial) -> Any:
