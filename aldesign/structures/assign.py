@@ -16,8 +16,8 @@ from aldesign.structures.templates import TemplateLibrary, amounts_of
 
 SYMPREC = 0.01  # Å
 CONSIDERED = 5  # structure types that are made at least, so that their bond valences can be compared
-# How much a valence unit of the global instability index counts against the logarithm of a likelihood. Among 220 stable
-# crystals of the Materials Project, their formulas left out, anything from 1 to 4 finds one hit in a hundred more
+# How much a valence unit of the global instability index counts against the logarithm of a likelihood: chosen on 220
+# stable crystals of the Materials Project, where it mattered little (76.8 % right without, 77.3 to 77.7 % with 1 to 4)
 UNREST = 3.0
 
 
@@ -38,9 +38,9 @@ class Assignment:
         min_distance: Shortest distance of two sites in Å; None without a crystal.
         reason: Why there is no crystal; empty with one.
         warnings: What a careful reader would want to know, e.g. likelier templates that were refused.
-        likelihood: The share of votes for this structure type among crystals of kin (see `relatives`), 0 to 1: how
-            likely the type is right, as learnt from stable crystals of the Materials Project whose formula was left
-            out; 1 for a crystal of the formula itself, None without a crystal.
+        likelihood: The share of votes for this structure type among crystals of kin (see `relatives`), 0 to 1: the
+            greater the likelier the type is right, but no calibrated probability (it is too sure of itself); 1 for a
+            crystal of the formula itself, None without a crystal.
         support: How many formulas among the voters have this structure type; 0 without a crystal.
         bond_valence_deviation: Global instability index in valence units; None where it cannot be told.
 

@@ -3,7 +3,8 @@
 Run: ``python tests/benchmarks/train_kinship.py --out FILE.safetensors [--rows 30000] [--epochs 5] [--seed 0]`` with the
 reference tables in $ALDESIGN_DATA. Targets are stable crystals; every entry of a formula of the reported rows is left
 out, as target and as template. The shipped ensemble holds three networks of this loss that differ in seed, rows (12,000
-to 36,000, of at most 20 or 32 sites) and, in one, a Gaussian say instead of the heavy-tailed one.
+to 36,000, of at most 20 or 32 sites) and, in one, a Gaussian say instead of the heavy-tailed one. To choose settings,
+leave the formulas that are judged out as templates, too: a pair of formulas is learnt from either side.
 """
 
 from __future__ import annotations
