@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aldesign.errors import StructureError
 from aldesign.records import Crystal
+
+_MOST_IMAGES = 10_000_000  # of all sites; their coordinates fill a quarter of a GiB
 
 
 def lattice_vectors(lattice: tuple[float, float, float, float, float, float]) -> np.ndarray:
@@ -70,11 +73,18 @@ def _nearest_images(crystal: Crystal, cutoff: float) -> np.ndarray:
     """Return the least distance (n, n) in Å of each pair of sites, a site's own images included.
 
     Exact where it is at most `cutoff`; an upper bound beyond.
+
+    Raises:
+        StructureError: The cell spans no volume, or so little that the images would fill the memory.
+
     """
     vectors = lattice_vectors(crystal.lattice)
-    heights = 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
-    images = _images(heights, cutoff)
     count = len(crystal)
+    size = abs(float(np.linalg.det(vectors)))
+    heights = np.zeros(3) if not size > 0.0 else 1.0 / np.linalg.norm(np.linalg.inv(vectors), axis=0)
+    if not (heights > 0.0).all() or count * np.prod(2.0 * (cutoff / heights + 1.0)) > _MOST_IMAGES:
+        raise StructureError(f"the cell {crystal.lattice} of {crystal.id!r} is too flat", "give a reduced cell")
+    images = _images(heights, cutoff)
     nearest = np.empty((count, count))
     for i in range(count):
         difference = crystal.frac - crystal.frac[i]

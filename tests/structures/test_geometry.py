@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aldesign.errors import StructureError
 from aldesign.records import Crystal
 from aldesign.structures.cif import to_pymatgen
-from aldesign.structures.geometry import closest_contact, distances, lattice_vectors, space_group, volume
+from aldesign.structures.geometry import closest_contact, distances, lattice_vectors, loneliest, space_group, volume
 
 
 @st.composite
@@ -77,3 +78,10 @@ def test_lattice_vectors_match_pymatgen():
 )
 def test_space_groups(crystal, expected):
     assert space_group(crystal) == expected
+
+
+@pytest.mark.parametrize("lattice", [(5.0, 5.0, 5.0, 1e-6, 90.0, 90.0), (5.0, 5.0, 5.0, 119.99999, 119.99999, 120.0)])
+def test_a_flat_cell_is_told_before_its_images_fill_the_memory(lattice):
+    crystal = Crystal("flat", lattice, ("Na", "Cl"), np.array([[0, 0, 0], [0.5, 0.5, 0.5]]))
+    with pytest.raises(StructureError, match="too flat"):
+        loneliest(crystal, 6.0)

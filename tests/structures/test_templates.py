@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import numpy as np
 import pytest
@@ -292,6 +293,48 @@ def test_a_template_without_a_place_on_the_scale_is_listed_as_bad(tmp_path):
     assert [(bad.text, "Og has no place" in bad.reason) for bad in library.bad] == [("b", True)]
     assert library.notes[0].startswith("rows that hold no template: 1; the first, b: Og has no place")
     assert TemplateLibrary(library.crystals, max_sites=1).notes == ("left out for having more than 1 sites: 1",)
+
+
+ROCK_SALT = {
+    "id": "salt",
+    "lattice": [5.64, 5.64, 5.64, 90, 90, 90],
+    "species": ["Na"] * 4 + ["Cl"] * 4,
+    "frac": [
+        *([0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]),
+        *([0.5, 0.5, 0.5], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("lattice", "reason"),
+    [
+        ([0.564] * 3 + [90] * 3, "0.0224 Å³ per atom are no crystal"),  # nm
+        ([564] * 3 + [90] * 3, "2.24e[+]07 Å³ per atom are no crystal"),  # pm
+        ([5.64] * 3 + [1e-9, 90, 90], "close a cell without volume"),
+        ([5.64] * 3 + [119.9999999, 120, 120], "close a cell without volume"),
+        ([0.2, 40, 40] + [90] * 3, "faces of the cell are 0.2 Å apart"),
+    ],
+)
+def test_a_cell_that_no_crystal_has_is_refused_and_sinks_no_other(tmp_path, lattice, reason):
+    path = tmp_path / "templates.jsonl"
+    other = {**ROCK_SALT, "id": "odd", "lattice": lattice}
+    path.write_text(f"{json.dumps(ROCK_SALT)}\n{json.dumps(other)}\n")
+    library = TemplateLibrary.from_path(path)
+    assert [crystal.id for crystal in library.crystals] == ["salt"]
+    assert re.search(reason, library.bad[0].reason)
+    path.write_text(json.dumps(other))
+    with pytest.raises(InputError, match=reason):
+        TemplateLibrary.from_path(path)
+
+
+def test_templates_whose_cells_are_in_bohr_are_noted(tmp_path):
+    path = tmp_path / "templates.jsonl"
+    path.write_text(json.dumps(ROCK_SALT))
+    assert TemplateLibrary.from_path(path).notes == ()
+    path.write_text(json.dumps({**ROCK_SALT, "lattice": [5.64 / 0.529177] * 3 + [90] * 3}))
+    (note,) = TemplateLibrary.from_path(path).notes
+    assert "are lengths in Å?" in note
 
 
 def test_sources_without_crystals_are_refused(tmp_path):
