@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from aldesign.records import Crystal
 from aldesign.structures.build import COLUMNS, DETAILS, build
 from aldesign.structures.cif import read_cifs
+from aldesign.structures.hull import Hull
 from aldesign.structures.making import Recipe
 from aldesign.structures.templates import TemplateLibrary
 
@@ -75,3 +77,28 @@ def test_a_far_template_is_called_a_guess(library):
     (row,) = build(["SrYF5"], library, Recipe(energy=False, max_emd=100))
     assert row.emd > 10
     assert "the structure is a guess" in row.reason
+
+
+def test_a_crystal_of_unusual_volume_is_told():
+    # lengths in bohr: 6.7 times the volume of rock salt, 5.7 times that of its elements in the mean
+    sites = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    salt = Crystal("salt", (10.66,) * 3 + (90.0,) * 3, ("Na",) * 4 + ("Cl",) * 4, np.vstack([sites, sites + 0.5]))
+    (row,) = build(["NaCl"], TemplateLibrary([salt]), Recipe(energy=False))
+    assert "the volume is 5.7 times" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        # CHGNet gives KCl -2.26 eV/atom
+        ({"KCl": -2.25}, ""),
+        ({"KCl2": -1.0}, "eV/atom below the hull: are all known phases of these elements in its table?"),
+        ({"NaCl": -2.13, "KBr": -1.77}, "no compound of these elements is among the known phases"),
+    ],
+)
+def test_a_hull_that_lacks_phases_is_told(library, known, said):
+    hull = Hull(list(known), list(known.values()))
+    (row,) = build(["KCl"], library, Recipe(relax=False, candidates=1), hull=hull)
+    assert row.e_above_hull is not None
+    assert said in row.reason
+    assert bool(said) == bool(row.reason)
