@@ -13,7 +13,7 @@ run: .venv/.installed
 	$(BIN)/aldesign run campaigns/quickstart.yaml
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
