@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,7 +168,6 @@ class _Maker:
 
         from aldesign.execution import Workers, executor
         from aldesign.structures.templates import TemplateLibrary
-        from aldesign.structures.unfinished import Unfinished, settings_key
 
         if templates != "aflow" and not Path(templates).exists():
             raise InputError(f"there are no templates at {templates}", "allowed: aflow, a file or a folder")
@@ -177,19 +177,30 @@ class _Maker:
         self._hull = _known_phases(hull)
         self._out, self._recipe = out, recipe
         self._workers = Workers(partial(executor, "processes", workers)) if workers > 1 else None
-        key = settings_key(self._library.digest, recipe, self._hull.digest if self._hull else "")
-        self._unfinished = Unfinished(out, key)
-        self.found = self._unfinished.found
+        self._files = ExitStack()
         self.remarks = [f"templates: {text}" for text in self._library.notes]
         if self._hull is not None:
             self.remarks += [f"known phases: {text}" for text in self._hull.notes]
 
     def __enter__(self) -> _Maker:
+        from aldesign.structures.unfinished import Unfinished, held, settings_key
+
+        with ExitStack() as files:
+            files.enter_context(held(self._out))
+            key = settings_key(self._library.digest, self._recipe, self._hull.digest if self._hull else "")
+            self._unfinished = Unfinished(self._out, key)
+            self._files = files.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._workers is not None:
-            self._workers.close(at_once=kind is not None)
+        with self._files:
+            if self._workers is not None:
+                self._workers.close(at_once=kind is not None)
+
+    @property
+    def found(self) -> int:
+        """How many formulas an earlier call made."""
+        return self._unfinished.found
 
     def complete(self) -> None:
         """Say that the tables hold every row."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,36 @@ def settings_key(library: str, recipe: Recipe, hull: str) -> str:
     """Return a short hash of all that decides a row: digests of templates and known phases, recipe, version."""
     fixed = json.dumps([aldesign.__version__, library, asdict(recipe), hull], sort_keys=True)
     return hashlib.sha256(fixed.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Make an output folder and keep other processes out of it until the block ends, even by a kill.
+
+    Raises:
+        InputError: Another process has it, or nothing can be written there.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        fault = f"cannot write {folder}: {error.strerror}"
+        raise InputError(fault, "choose a place that may be written") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{folder} is being written by another process", "wait for it, or give another --out"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 class Unfinished:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from aldesign.errors import InputError
 from aldesign.structures.build import StructureRow
 from aldesign.structures.making import Recipe
-from aldesign.structures.unfinished import FILE_NAME, Unfinished, settings_key
+from aldesign.structures.unfinished import FILE_NAME, Unfinished, held, settings_key
 
 
 def filled(folder):
@@ -59,3 +61,22 @@ def test_settings_decide_the_key():
 def test_a_place_that_cannot_be_written_is_bad_input():
     with pytest.raises(InputError, match="cannot write /proc/x/y"):
         Unfinished(Path("/proc/x/y"), "key")
+
+
+def test_a_folder_is_one_processes_at_a_time(tmp_path):
+    folder = tmp_path / "out"
+    script = (
+        "import sys, pathlib; from aldesign.structures.unfinished import held; kept = held(pathlib.Path(sys.argv[1])); "
+        "kept.__enter__(); print('has it', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, folder]
+    with held(folder):
+        denied = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "being written by another process" in denied.stderr
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"has it\n"
+        with pytest.raises(InputError, match="being written by another process"), held(folder):
+            pytest.fail("two had it at once")
+        other.kill()
+    with held(folder):
+        assert list(folder.iterdir()) == []
