@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aldesign.campaign.rows import alternative_text, difference
@@ -80,14 +80,19 @@ def energy_sentences(facts: Mapping[str, Any]) -> Iterable[str]:
 def hull_sentences(facts: Mapping[str, Any], spec: CampaignSpec) -> Iterable[str]:
     """Return the energy above hull and what the compound would fall apart into, or why neither is known."""
     distance = facts.get("e_above_hull_ev_per_atom")
-    products = facts.get("decomposition") or ()
+    products: Sequence[Sequence[Any]] = facts.get("decomposition") or []
     named = " + ".join(f"{share:.3g} {formula}" for formula, share in products)
     if distance is not None:
         where = f"{number_text(distance, 3)} eV/atom above" if distance >= 0 else f"{-distance:.3f} eV/atom below"
         against = f": {named} (shares of the atoms)" if named else ""
         fate = "It would fall apart into" if distance > 0 else "It holds against"
         yield f"Energy {where} the hull of known phases."
-        if named:
+        if len(products) == 1 and distance > 0:  # no mixture, then, but the same formula
+            yield (
+                f"The known phase {products[0][0]} is so much lower: it has another structure, or this energy is off, "
+                "for the two come of different methods."
+            )
+        elif named:
             yield f"{fate}{against.removeprefix(':')}."
     elif facts.get("hull_reason"):
         yield f"No energy above hull: {facts['hull_reason']}."

@@ -17,6 +17,7 @@ from aldesign.campaign.reading import read_state, spec_of
 from aldesign.campaign.summary import story
 from aldesign.records import Source, TrialState
 from aldesign.report.narrative import Chapter, narrate
+from aldesign.report.narrative_crystal import hull_sentences
 
 
 def chapters(state: Any, spec: Any, formula: str) -> dict[str, Chapter]:
@@ -74,6 +75,15 @@ def test_the_crystal_its_energies_and_its_fate(run: Any) -> None:
         else:
             assert "0.6 BaF2 + 0.4 YF3" in stability
             assert ("below the hull" in stability) == (above < 0)
+
+
+def test_a_known_phase_of_the_formula_itself_is_no_decay(run: Any) -> None:
+    _, spec = run
+    facts = {"e_above_hull_ev_per_atom": 0.117, "decomposition": [["GaAs", 1.0]]}
+    text = " ".join(hull_sentences(facts, spec))
+    assert "0.117 eV/atom above the hull" in text
+    assert "The known phase GaAs is so much lower" in text
+    assert "fall apart" not in text
 
 
 def test_the_factors_in_the_sentences_multiply_to_the_score(run: Any) -> None:
