@@ -66,7 +66,7 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     """Build every part of a campaign, so that it fails before it begins rather than after its budget is spent.
 
     Returns:
-        What people should know of the seed rows.
+        What people should know of the seed rows, templates and known phases.
 
     Raises:
         AldesignError: A part cannot be built, the seed rows are of another level of theory than the oracle, or
@@ -95,7 +95,14 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
             f"a campaign learns from at least 2 seed rows, and has {usable}: {left_out if trials else 'no rows'}",
             "give more rows of whole amounts up to 20 (data)",
         )
-    return [left_out] if usable < len(trials) else []
+    return [*([left_out] if usable < len(trials) else []), *_of_sources(parts)]
+
+
+def _of_sources(parts: Parts) -> list[str]:
+    """Return what people should know of their own templates and known phases."""
+    section = parts.spec.structures
+    found = [] if section.templates == "aflow" else [f"templates: {text}" for text in parts.templates.notes]
+    return found + ([f"known phases: {text}" for text in parts.hull.notes] if parts.hull is not None else [])
 
 
 def _refuse_empty_space(parts: Parts) -> None:

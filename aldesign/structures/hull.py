@@ -152,14 +152,23 @@ class Hull:
                     "labels.csv leaves out phases without a band gap, so that distances may be too small; "
                     "`aldesign data mp --energies` adds all of them"
                 )
-        table = read_table(
-            path,
-            formula_column,
-            value_column,
-            negative="keep",
-            target="formation_energy_per_atom",
-            duplicates="keep",
-        )
+        try:
+            table = read_table(
+                path,
+                formula_column,
+                value_column,
+                negative="keep",
+                target="formation_energy_per_atom",
+                duplicates="keep",
+            )
+        except InputError as error:
+            if "-column" not in error.hint:
+                raise
+            hint = "a table of known phases has the columns formula and formation_energy_per_atom, in eV/atom"
+            raise InputError(error.message, hint) from error
+        if table.bad:
+            first = table.bad[0]
+            notes.append(f"rows that hold no phase: {len(table.bad)}; the first, line {first.line}: {first.reason}")
         return cls(
             [row.formula for row in table.rows],
             [row.value for row in table.rows],

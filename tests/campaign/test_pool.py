@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -206,6 +207,16 @@ def test_a_space_too_narrow_for_the_generator_is_left_to_the_other_sources(state
 def test_what_cannot_run_is_refused_before_it_begins(state, make_spec, assignment, message) -> None:
     with pytest.raises(AldesignError, match=message):
         build_all(Parts(make_spec(assignment)), list(state.trials.values()))
+
+
+def test_refused_rows_of_own_templates_and_phases_are_noted(state, make_spec, tmp_path) -> None:
+    (tmp_path / "phases.csv").write_text("formula,formation_energy_per_atom\nNaCl,-2.1\nKCl,abc\n")
+    cell = {"lattice": [4.1, 4.1, 4.1, 90, 90, 90], "species": ["Cs", "Cl"], "frac": [[0, 0, 0], [0.5, 0.5, 0.5]]}
+    (tmp_path / "templates.jsonl").write_text(f"{json.dumps(cell)}\nnonsense\n")
+    spec = make_spec(f"structures={{templates: {tmp_path}/templates.jsonl, hull: {tmp_path}/phases.csv}}")
+    notes = build_all(Parts(spec), list(state.trials.values()))
+    assert any("templates: rows that hold no template: 1; the first, line 2" in note for note in notes)
+    assert any("known phases: rows that hold no phase: 1; the first, line 3" in note for note in notes)
 
 
 def test_a_second_goal_needs_an_oracle_of_formation_energies(make_spec) -> None:

@@ -36,6 +36,7 @@ def test_every_number_of_the_recipe_stands_in_the_runs_own_file(make_spec) -> No
         ("shortlist.score.least=1", "less than 1"),
         ("shortlist.pareto=[gap]", "at least 2"),
         ("shortlist.pareto=[gap, gap]", "each goal once"),
+        ("shortlist.formation_energy_per_atom={min: 1, max: 0}", "nothing is at least 1 and at most 0"),
         ("shortlist.order=gpa", "'gap' or 'score'"),
         (f"shortlist.score={{{', '.join(f'{name}: {{weight: 0}}' for name in TERMS)}}}", "a weight above 0"),
     ],

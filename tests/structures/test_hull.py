@@ -160,6 +160,13 @@ def test_a_table_is_read_and_its_bad_rows_are_told(tmp_path):
     assert hull.origin == str(path)
     assert [row.line for row in hull.bad] == [3, 4, 5]
     assert "meV" in hull.bad[1].reason
+    assert any("rows that hold no phase: 3; the first, line 3" in note for note in hull.notes)
+
+
+def test_a_missing_column_is_told_without_an_option_that_is_not_there(tmp_path):
+    with pytest.raises(InputError) as caught:
+        Hull.from_path(write(tmp_path / "mine.csv", [("formula", "e"), ("Li2O", -2.0)]))
+    assert "columns formula and formation_energy_per_atom, in eV/atom" in caught.value.hint
 
 
 def test_a_folder_prefers_the_table_of_energies(tmp_path):
