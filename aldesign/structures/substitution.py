@@ -15,7 +15,7 @@ from aldesign.chemistry.formula import canonical, compositions
 from aldesign.chemistry.neutrality import assess
 from aldesign.errors import StructureError
 from aldesign.records import Crystal
-from aldesign.structures.cif import formula_of
+from aldesign.structures.cif import formula_of, overlap
 from aldesign.structures.geometry import Contact, closest_contact, lattice_vectors, loneliest, volume
 from aldesign.structures.radii import covalent_radius, ionic_radius, least_distances, reference_volume
 
@@ -214,6 +214,8 @@ def substitute(
     unchanged = all(old == new for old, new in mapping.items())
     warnings = []
     if contact.ratio < 1.0 and unchanged:
+        if fault := overlap(crystal):
+            raise StructureError(f"{formula} in {template.id}: {fault}")
         warnings.append(
             f"{contact.first} and {contact.second} stand only {contact.distance:.2f} Å apart, as in the source"
         )

@@ -237,6 +237,17 @@ def test_overlapping_templates_are_passed_over_with_a_note():
     assert "the only near template was refused; KBr in molecule (HCl)" in only.reason
 
 
+def test_a_broken_crystal_of_the_formula_itself_does_not_keep_a_good_one_out():
+    broken = cell("broken", 4.12, ("Cs", (0, 0, 0)), ("Cl", (0, 0, 0)))
+    good = caesium_chloride("good", 4.12, "Cs", "Cl")
+    found = assign("CsCl", TemplateLibrary([broken, good]))
+    assert found.template_id == "good"
+    assert "CsCl in broken: Cs and Cl overlap: they are 0.00 Å apart" in found.warnings[0]
+    alone = assign("CsCl", TemplateLibrary([broken]))
+    assert alone.crystal is None
+    assert "overlap" in alone.reason
+
+
 def test_a_text_that_is_no_formula_is_the_callers_mistake(aflow):
     with pytest.raises(FormulaError):
         assign("Xx2O", aflow)
