@@ -12,6 +12,7 @@ from aldesign.campaign.spec.crystals import RangeSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Crystal, Trial
 from aldesign.structures.assign import Assignment
+from aldesign.structures.cif import overlap
 from aldesign.structures.making import Job, Recipe, Result, facts, finish, job_of, plan
 
 
@@ -43,7 +44,8 @@ def record(parts: Parts, trial: Trial, tried: Sequence[Assignment], result: Resu
     """Return the event that records a trial's crystal, and whether it may be exported."""
     made = finish(trial.candidate.formula, tried, result, parts.hull)
     found = facts(made)
-    reason = made.chosen.reason if made.crystal is None else _objection(parts, found)
+    # what no CIF can be written of must not take a rank
+    reason = made.chosen.reason if made.crystal is None else _objection(parts, found) or overlap(made.crystal)
     return {"trial": trial.number, "accepted": not reason, "reason": reason, "facts": found}
 
 
