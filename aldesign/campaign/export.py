@@ -57,7 +57,12 @@ HEADER = (
     "warnings",
 )
 """Columns that a CIF's header repeats."""
-_SAID = {"space_group": "space_group_as_made"}  # beside the symmetry that the file itself has
+# Of the crystal as made, not of the relaxed one that the file holds; and shares of what
+_SAID = {
+    "space_group": "space_group_as_made",
+    "bond_valence_deviation_vu": "bond_valence_deviation_vu_as_made",
+    "decomposition": "decomposition_by_share_of_atoms",
+}
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def _own_crystals(directory: Path, state: CampaignState) -> set[str]:
     """Return the CIFs in a folder that this campaign wrote; other files are not ours to remove."""
     mark = f"# spec digest: {state.created['spec_digest']}"
     found = set()
-    for path in directory.glob("[0-9][0-9][0-9]_*.cif"):
+    for path in directory.glob("[0-9][0-9][0-9]*_*.cif"):
         with path.open(encoding="utf-8", errors="replace") as handle:
             if mark in handle.read(1000):
                 found.add(path.name)
@@ -163,6 +168,7 @@ def provenance(state: CampaignState, spec: CampaignSpec, assessment: Assessment)
                 "supply_risk": SUPPLY_ORIGIN,
                 "hazards": {name: sorted(CLASSES[name]) for name in spec.shortlist.score.hazard.classes},
                 "nearest_known": NEAREST_TEXT,
+                "decomposition": "known phases of the hull at this composition, each with its share of the atoms",
             },
             "notes": list(assessment.notes),
         },

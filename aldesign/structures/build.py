@@ -199,7 +199,7 @@ def _header(row: StructureRow, found: Mapping[str, Any]) -> dict[str, object]:
         "software": f"aldesign {aldesign.__version__}",
     }
     if found["bond_valence_deviation"] is not None:
-        said["bond_valence_deviation"] = f"{found['bond_valence_deviation']:.3f} valence units"
+        said["bond_valence_deviation"] = f"{found['bond_valence_deviation']:.3f} valence units, as substituted"
     if "energy_method" in found and not found["energy_error"]:
         state = "relaxed" if found["converged"] else "relaxed, not converged"
         method = found["energy_method"]
@@ -208,8 +208,8 @@ def _header(row: StructureRow, found: Mapping[str, Any]) -> dict[str, object]:
         if (second := found["formation_energy_graph_ev_per_atom"]) is not None:
             said["formation_energy_per_atom_second"] = f"{second:.4f} eV, crystal_graph_eform"
         if (height := found["e_above_hull_ev_per_atom"]) is not None:
-            products = " + ".join(name for name, _ in found["decomposition"])
-            said["e_above_hull"] = f"{height:.4f} eV/atom, against {products}"
+            products = " + ".join(f"{share:.3g} {name}" for name, share in found["decomposition"])
+            said["e_above_hull"] = f"{height:.4f} eV/atom, against {products} (shares of the atoms)"
     else:
         said["geometry"] = "as substituted"
     if found["warnings"]:

@@ -102,3 +102,11 @@ def test_a_hull_that_lacks_phases_is_told(library, known, said):
     assert row.e_above_hull is not None
     assert said in row.reason
     assert bool(said) == bool(row.reason)
+
+
+def test_the_header_of_a_cif_says_of_what_its_numbers_are(library, tmp_path):
+    hull = Hull(["KCl"], [-2.25])
+    list(build(["KCl"], library, Recipe(relax=False, candidates=1), hull=hull, out=tmp_path))
+    text = (tmp_path / "KCl.cif").read_text()
+    assert "against 1 KCl (shares of the atoms)" in text
+    assert "valence units, as substituted" in text
