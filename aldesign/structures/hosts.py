@@ -21,6 +21,7 @@ FORMULAS = 120  # ways to put a formula into known ones that are looked at
 HOSTS = 160  # crystals among them that have a say
 POLYMORPHS = 4  # of one formula
 ARRANGEMENTS = 720  # orders of elements of equal amounts that are all tried
+_LEAST_WEIGHT = 0.15  # of an element beside its atomic fraction, when formulas are compared
 _WORSE = 1.5  # an arrangement costlier than a formula's best one by more is not looked at
 
 Amounts = tuple[int, ...]
@@ -174,10 +175,22 @@ def find_hosts(
     return Hosts(guest, numbers, chosen[:, 0], chosen[:, 2], emd[chosen[:, 0]], len(own))
 
 
+def unlikeness(guest: np.ndarray, hosts: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """Return how unlike the elements are that change places, before anything is learnt, (n,).
+
+    Args:
+        guest: Atomic numbers of the formula, (k,).
+        hosts: Atomic numbers of what gives way in n crystals, (n, k).
+        fractions: Atomic fraction of each, (k,).
+
+    """
+    return np.asarray(np.abs(_TRAITS[hosts] - _TRAITS[guest]).sum(axis=-1) @ (_LEAST_WEIGHT + fractions))
+
+
 def _costs(bucket: Bucket, guest: np.ndarray) -> np.ndarray:
-    """Return how unlike the elements are in each arrangement of each formula, (n, m); infinite far above the best."""
+    """Return `unlikeness` in each arrangement of each formula, (n, m); infinite far above the formula's best one."""
     apart = np.abs(_TRAITS[bucket.numbers][:, :, None] - _TRAITS[guest]).sum(axis=-1)  # (n, template's, formula's)
-    weight = 0.15 + np.array(bucket.amounts) / sum(bucket.amounts)
+    weight = _LEAST_WEIGHT + np.array(bucket.amounts) / sum(bucket.amounts)
     places = np.arange(len(guest))
     cost = np.stack([apart[:, way, places] @ weight for way in bucket.arrangements], axis=1)
     return np.where(cost > cost.min(axis=1, keepdims=True) + _WORSE, np.inf, cost)

@@ -3,8 +3,8 @@
 Each element of a formula becomes a point that depends on the element, its share and the other elements; two formulas
 are as near as the points of the elements that change places. The points are learnt so that the near relatives of a
 formula vote for its structure type (neighbourhood components analysis: Goldberger et al., Adv. Neural Inf. Process.
-Syst. 17, 513, 2004), the say of each being ``(1 + d^2 / t)^-t`` with the distance d and a learnt t. The card beside the
-weights says on what they were trained.
+Syst. 17, 513, 2004), the say of each being ``(1 + d^2 / t)^-t exp(-c u)`` with the distance d, the `unlikeness` u of
+the elements, which is not learnt, and a learnt t and c. The card beside the weights says on what they were trained.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from aldesign.errors import CheckpointError
+from aldesign.structures.hosts import unlikeness
 
-FORMAT = 1
+FORMAT = 2
 _FILE = "kinship"
+_COST_CLIP = 20.0
 _HULL_CLIP, _HULL_UNKNOWN, _HULL_SCALE = 0.15, 0.03, 20.0  # eV/atom, eV/atom, per eV/atom
 
 
@@ -66,12 +68,14 @@ class Kinship:
 
         """
         mine, theirs = self.points(guest[None], fractions), self.points(hosts, fractions)
+        cost = np.minimum(unlikeness(guest, hosts, fractions), _COST_CLIP)
         total, nothing = np.zeros(len(hosts)), 0.0
         for weights, a, b in zip(self.members, mine, theirs, strict=True):
             hidden = _silu(facts @ weights["bias.0"] + weights["bias.1"])
             bias = hidden @ weights["bias.2"] + weights["bias.3"]
             tail = float(weights["tail"][0])
             total += bias[:, 0] - tail * np.log1p(((a - b) ** 2).sum(axis=(1, 2)) / tail)
+            total -= float(weights["cost"][0]) * cost
             nothing += float(weights["nothing"][0])
         return total / len(self.members), nothing / len(self.members)
 

@@ -51,6 +51,7 @@ class Rules:
     def __init__(self, library: TemplateLibrary, seed: int = 0) -> None:
         self.library = library
         self.seed = seed
+        self.likelihoods: list[float] = []  # of what `ours` offered last
         self.of_amounts: dict[tuple[int, ...], list[int]] = defaultdict(list)
         amounts = {formula: amounts_of(formula) for formula in dict.fromkeys(library.formulas)}
         for position, formula in enumerate(library.formulas):
@@ -92,7 +93,9 @@ class Rules:
     def ours(self, formula: str) -> list[Crystal]:
         """What `candidates` offers, however far, like the other rules."""
         found = candidates(formula, self.library, math.inf, keep=TOP, exclude=(formula,))
-        return [made.crystal for made in found if made.crystal is not None]
+        made = [one for one in found if one.crystal is not None]
+        self.likelihoods = [one.likelihood or 0.0 for one in made]
+        return [one.crystal for one in made if one.crystal is not None]
 
     def all(self) -> dict[str, Rule]:
         """Return the rules by name."""

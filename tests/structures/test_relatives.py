@@ -13,7 +13,7 @@ from aldesign.records import Crystal
 from aldesign.structures import hosts as hosts_module
 from aldesign.structures.assign import assign, candidates
 from aldesign.structures.cif import formula_of
-from aldesign.structures.hosts import bucket_of, find_hosts, sorted_numbers
+from aldesign.structures.hosts import bucket_of, find_hosts, sorted_numbers, unlikeness
 from aldesign.structures.kinship import facts_of, kinship
 from aldesign.structures.relatives import relatives
 from aldesign.structures.templates import TemplateLibrary, amounts_of
@@ -120,6 +120,13 @@ def test_learnt_distances_do_not_depend_on_the_order_of_elements():
     reference = model.points(numbers[None], shares)[0][0]
     for order in map(list, permutations(range(3))):
         np.testing.assert_allclose(model.points(numbers[order][None], shares[order])[0][0], reference[order], atol=1e-4)
+
+
+def test_hosts_come_by_unlikeness(binaries):
+    found = find_hosts("KCl", binaries, bucket_of(binaries, (1, 1)), math.inf)
+    apart = unlikeness(found.guest, found.numbers, np.array([0.5, 0.5]))
+    assert (np.diff(apart) >= -1e-9).all()
+    assert unlikeness(found.guest, found.guest[None], np.array([0.5, 0.5])).tolist() == [0.0]
 
 
 def test_the_nearer_and_the_stabler_has_the_greater_say():
