@@ -19,6 +19,11 @@ CONSIDERED = 5  # structure types that are made at least, so that their bond val
 # How much a valence unit of the global instability index counts against the logarithm of a likelihood: chosen on 220
 # stable crystals of the Materials Project, where it mattered little (76.8 % right without, 77.3 to 77.7 % with 1 to 4)
 UNREST = 3.0
+# How much of an energy weighs as much as a factor of e in likelihood: of the size of CHGNet's mean absolute error
+# (0.030 eV/atom: Deng et al., Nature Machine Intelligence 5, 1031 (2023)). On 82 development crystals anything from
+# 0.02 to 0.05 does as well
+TRUST_EV_PER_ATOM = 0.03
+LEAST_LIKELIHOOD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,7 @@ class Assignment:
         reason: Why there is no crystal; empty with one.
         warnings: What a careful reader would want to know, e.g. likelier templates that were refused.
         likelihood: The share of votes for this structure type among crystals of kin (see `relatives`), 0 to 1: the
-            greater the likelier the type is right, but no calibrated probability (it is too sure of itself); 1 for a
-            crystal of the formula itself, None without a crystal.
+            greater the likelier the type is right; 1 for a crystal of the formula itself, None without a crystal.
         support: How many formulas among the voters have this structure type; 0 without a crystal.
         bond_valence_deviation: Global instability index in valence units; None where it cannot be told.
 
@@ -127,6 +131,30 @@ def candidates(
     likeliest = "" if tried == 1 else "likeliest: "
     every_refusal = tuple(f"refused: {text}" for text in dict.fromkeys(refused))
     return [Assignment(formula, reason=f"{every} refused; {likeliest}{refused[0]}", warnings=every_refusal)]
+
+
+def preferred(
+    energies_ev_per_atom: Sequence[float | None],
+    likelihoods: Sequence[float | None],
+    trust_ev_per_atom: float = TRUST_EV_PER_ATOM,
+) -> int | None:
+    """Return the position of the crystal that energy and likelihood together speak for; None where none has an energy.
+
+    The energy alone finds the right structure less often than the likelihood alone: types of one formula often differ
+    by less than the error of a potential.
+
+    Args:
+        energies_ev_per_atom: Energies of crystals of one formula, None where that failed.
+        likelihoods: Of `Assignment`, in the same order.
+        trust_ev_per_atom: The energy that weighs as much as a factor of e in likelihood.
+
+    """
+    ranked = [
+        (round(energy / trust_ev_per_atom - math.log(max(likelihood or 0.0, LEAST_LIKELIHOOD)), 4), place)
+        for place, (energy, likelihood) in enumerate(zip(energies_ev_per_atom, likelihoods, strict=True))
+        if energy is not None
+    ]
+    return min(ranked)[1] if ranked else None
 
 
 @dataclass(frozen=True, eq=False)

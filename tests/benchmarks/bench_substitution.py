@@ -25,6 +25,7 @@ import pandas as pd
 from substitution_rules import TOP, Rules
 
 from aldesign.records import Crystal
+from aldesign.structures.assign import preferred
 from aldesign.structures.cif import from_record
 from aldesign.structures.energy import evaluate_many
 from aldesign.structures.geometry import space_group, volume
@@ -286,12 +287,8 @@ def lines(ids: Sequence[str], done: Mapping[str, Any], relaxed: Mapping[str, Any
 
 def weighed(row: Mapping[str, Any], likelihoods: Sequence[float], scale: float) -> Mapping[str, Any]:
     """Return how the relaxed guess fares that energy (in units of `scale`) and likelihood together speak for."""
-    ranked = [
-        (value / scale - math.log(max(likelihood, 1e-4)), n)
-        for n, (value, likelihood) in enumerate(zip(row.get("energies", ()), likelihoods, strict=False))
-        if value is not None
-    ]
-    return row["each"][min(ranked)[1]] if ranked else WRONG
+    found = preferred(row.get("energies", ()), likelihoods, scale)
+    return WRONG if found is None else row["each"][found]
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 from aldesign.chemistry.elements import NUMBER
 from aldesign.records import Crystal
 from aldesign.structures import hosts as hosts_module
-from aldesign.structures.assign import assign, candidates
+from aldesign.structures.assign import assign, candidates, preferred
 from aldesign.structures.cif import formula_of
 from aldesign.structures.hosts import bucket_of, find_hosts, sorted_numbers, unlikeness
 from aldesign.structures.kinship import facts_of, kinship
@@ -120,6 +120,15 @@ def test_learnt_distances_do_not_depend_on_the_order_of_elements():
     reference = model.points(numbers[None], shares)[0][0]
     for order in map(list, permutations(range(3))):
         np.testing.assert_allclose(model.points(numbers[order][None], shares[order])[0][0], reference[order], atol=1e-4)
+
+
+def test_energy_and_likelihood_are_weighed():
+    assert preferred([-1.0, -1.001], [0.9, 0.1]) == 0  # a millielectronvolt says nothing
+    assert preferred([-1.0, -1.2], [0.9, 0.1]) == 1  # 0.2 eV do
+    assert preferred([-1.0, -1.001], [0.9, 0.1], 1e-6) == 1
+    assert preferred([None, -0.5], [1.0, None]) == 1
+    assert preferred([-1.0, -1.0], [0.5, 0.5]) == 0
+    assert preferred([None], [0.5]) is None
 
 
 def test_hosts_come_by_unlikeness(binaries):
