@@ -16,6 +16,7 @@ LARGEST_AMOUNT = 1e6
 
 READABLE: dict[str, int] = NUMBER | HYDROGEN_ISOTOPES
 _TOKEN = re.compile(r"([A-Z][a-z]*)|((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)|([(\[{])|([)\]}])|(\s+)")
+_SHOWN = 120  # characters of a formula that a message shows
 _SIZE = f"at most {LARGEST_AMOUNT:,.0f}"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -33,8 +34,13 @@ def _order() -> np.ndarray:
 ORDER = _order()
 
 
+def _shown(text: str) -> str:
+    """Return a formula for a message; what is taken for one may be a whole file."""
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+
+
 def _complaint(text: str, position: int, what: str, hint: str = "") -> FormulaError:
-    return FormulaError(f"{what} at position {position + 1} of the formula {text!r}", hint)
+    return FormulaError(f"{what} at position {position + 1} of the formula {_shown(text)}", hint)
 
 
 def _unexpected(text: str, position: int) -> FormulaError:
@@ -73,7 +79,7 @@ def scan(text: object) -> dict[int, float]:
         kind, token = match.lastindex, match[0]
         if kind == 1:
             if (number := READABLE.get(token)) is None:
-                raise _complaint(text, position, f"{token!r} is not an element")
+                raise _complaint(text, position, f"{_shown(token)} is not an element")
             _merge(groups[-1], pending)
             pending = {number: 1.0}
         elif kind == 2:
@@ -81,12 +87,12 @@ def scan(text: object) -> dict[int, float]:
                 raise _complaint(
                     text,
                     position,
-                    f"the amount {token} follows no element",
+                    f"the amount {token[:_SHOWN]} follows no element",
                     "amounts stand behind what they multiply: 2H2O is H4O2",
                 )
             amount = float(token)
             if amount > LARGEST_AMOUNT:
-                raise _complaint(text, position, f"the amount {token} is too large", _SIZE)
+                raise _complaint(text, position, f"the amount {token[:_SHOWN]} is too large", _SIZE)
             _merge(groups[-1], {z: a * amount for z, a in pending.items()})
             pending = {}
         elif kind == 3:
@@ -107,9 +113,9 @@ def scan(text: object) -> dict[int, float]:
     _merge(groups[0], pending)
     amounts = {z: a for z, a in groups[0].items() if a >= TOLERANCE}
     if not amounts:
-        raise FormulaError(f"the formula {text!r} contains no atoms", "e.g. Li3Fe2(PO4)3")
+        raise FormulaError(f"the formula {_shown(text)} contains no atoms", "e.g. Li3Fe2(PO4)3")
     if max(amounts.values()) > LARGEST_AMOUNT:
-        raise FormulaError(f"an amount in the formula {text!r} is too large", _SIZE)
+        raise FormulaError(f"an amount in the formula {_shown(text)} is too large", _SIZE)
     return amounts
 
 

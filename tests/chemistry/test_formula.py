@@ -143,6 +143,13 @@ def test_errors_name_what_is_wrong_and_where(formula, message):
         compositions(["NaCl", formula])
 
 
+def test_a_file_that_is_taken_for_a_formula_is_not_quoted_whole():
+    for text in ("Na" * 10**4 + "Na1000000", "Xx" + "y" * 10**5, "Na" + "9" * 10**5, "Na" * 10**5 + "?"):
+        (found,) = canonical_many([text])
+        assert isinstance(found, FormulaError)
+        assert len(str(found)) < 500
+
+
 def test_a_missing_value_is_told_from_sodium_nitride():
     assert canonical("NaN") == "NaN"
     parsed, errors = parse_many(["NaN", float("nan"), None])
