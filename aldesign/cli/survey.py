@@ -85,7 +85,7 @@ def survey(
     from aldesign.execution import Workers, executor, worker_count
     from aldesign.survey.ranking import Goal
     from aldesign.survey.results import write
-    from aldesign.survey.sieves import Sieves, check_lists, drawable
+    from aldesign.survey.sieves import BUILTIN, Sieves, check_lists, drawable
     from aldesign.survey.source import DrawnSource, FileSource
     from aldesign.survey.survey import run
     from aldesign.survey.work import Tools, prepare
@@ -93,8 +93,9 @@ def survey(
     if (source is None) == (n is None):
         raise InputError("give formulas either as a file or as a number to draw", "--input FILE, or -n N")
     rules = rules_of(elements, exclude, require, min_elements, max_elements, max_count, max_atoms)
-    lists = tuple(known or ())
-    check_lists(lists)
+    check_lists(known or ())
+    # workers elsewhere may have another working directory
+    lists = tuple(name if name == BUILTIN else str(Path(name).absolute()) for name in known or ())
     settings = Options(include_alloys=alloys) if charges else None
     goal = Goal("window" if window else rank, window, in_domain, max_std)
     wishes: dict[str, Any] = {"distinct": True, "plausible": not raw, "alloys": alloys}

@@ -64,9 +64,10 @@ Source = FileSource | DrawnSource
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and sizes of a folder's files."""
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
     if path.is_dir():
-        names = "\n".join(f"{file.name} {file.stat().st_size}" for file in sorted(path.iterdir()))
-        return hashlib.sha256(names.encode()).hexdigest()
+        files = sorted(file for file in path.iterdir() if file.is_file())
+        listed = "\n".join(f"{file.name} {file_digest(file)}" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
     with closing(path.open("rb")) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aldesign.errors import RunDirectoryError
+from aldesign.errors import AldesignError, RunDirectoryError
 from aldesign.survey.seen import Seen
 from aldesign.survey.tally import Tally
 
-FORMAT = 1
+FORMAT = "2"
 COMMIT_SECONDS = 2.0
 """A kill costs about so much of what was done, beside the work in flight; more where the tally is huge."""
 
@@ -29,14 +31,18 @@ class Store:
         facts: Everything that the outcome depends on.
 
     Raises:
-        RunDirectoryError: The file belongs to another survey, or another process is at it.
+        RunDirectoryError: The file belongs to another survey or version, another process is at it, or it cannot be
+            made.
 
     """
 
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._next = path, 0.0
-        self._base = sqlite3.connect(path, timeout=1.0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(path, timeout=1.0)
+        except (OSError, sqlite3.Error) as error:
+            raise RunDirectoryError(f"{path} cannot be made: {error}", "choose an --out that may be written") from error
         try:
             self._begin(facts)
         except sqlite3.OperationalError as error:
@@ -66,9 +72,15 @@ class Store:
         given = json.loads(json.dumps(facts))
         found = self._base.execute("SELECT value FROM fact WHERE name = 'facts'").fetchone()
         if found is None:
-            rows = [("format", str(FORMAT)), ("facts", json.dumps(given))]
+            rows = [("format", FORMAT), ("facts", json.dumps(given))]
             self._base.executemany("INSERT INTO fact VALUES (?, ?)", rows)
             return
+        ((form,),) = self._base.execute("SELECT value FROM fact WHERE name = 'format'")
+        if form != FORMAT:
+            raise RunDirectoryError(
+                f"{self._path.parent} holds a survey of format {form}; this version reads format {FORMAT}",
+                "give another --out, or use the aldesign version that began it",
+            )
         before = json.loads(found[0])
         if changed := sorted(name for name in before.keys() | given.keys() if before.get(name) != given.get(name)):
             raise RunDirectoryError(
@@ -95,23 +107,27 @@ class Store:
 
     def enter_seen(self, number: int, keys: np.ndarray) -> None:
         """Keep the fingerprints that job `number` of sieving brought anew."""
-        self._base.execute("INSERT INTO seen VALUES (?, ?)", (number, keys.astype("<u8").tobytes()))
+        with self._writing():
+            self._base.execute("INSERT INTO seen VALUES (?, ?)", (number, keys.astype("<u8").tobytes()))
 
     def enter_batch(self, number: int, texts: tuple[str, ...]) -> None:
         """Keep a batch until it is answered."""
-        self._base.execute("INSERT INTO batch VALUES (?, ?)", (number, "\n".join(texts)))
+        with self._writing():
+            self._base.execute("INSERT INTO batch VALUES (?, ?)", (number, "\n".join(texts)))
 
     def drop_batch(self, number: int) -> None:
         """Forget a batch that is answered or given up."""
-        self._base.execute("DELETE FROM batch WHERE number = ?", (number,))
+        with self._writing():
+            self._base.execute("DELETE FROM batch WHERE number = ?", (number,))
 
     def save(self, tally: Tally, at_once: bool = False) -> None:
         """Write the tally and all that was entered, whole or not at all, if it is time or `at_once`."""
         begun = time.monotonic()
         if not at_once and begun < self._next:
             return
-        self._base.execute("INSERT OR REPLACE INTO fact VALUES ('tally', ?)", (json.dumps(tally.record()),))
-        self._base.commit()
+        with self._writing():
+            self._base.execute("INSERT OR REPLACE INTO fact VALUES ('tally', ?)", (json.dumps(tally.record()),))
+            self._base.commit()
         ended = time.monotonic()
         self._next = ended + max(COMMIT_SECONDS, 20 * (ended - begun))
 
@@ -119,3 +135,14 @@ class Store:
         """Close the file; what was not saved is dropped."""
         self._base.rollback()
         self._base.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in words that the disk is full or broken; what was saved before stays whole."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise AldesignError(
+                f"{self._path} could not be written: {error}",
+                "make room or mend the file system, then give the same command: what was saved before is kept",
+            ) from error

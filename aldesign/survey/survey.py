@@ -66,9 +66,11 @@ def run(source: Source, tools: Tools, folder: Path, workers: Workers, listen: Li
 
 def facts(source: Source, tools: Tools, oracle: Introduction) -> dict[str, Any]:
     """Return everything that the outcome depends on, JSON-serialisable."""
-    known = {name: "" if name == BUILTIN else file_digest(Path(name)) for name in tools.sieves.known}
     described = asdict(tools)
-    described["sieves"]["known"] = sorted(known.items())
+    # lists by their content: they may be moved, and named from another folder
+    described["sieves"]["known"] = sorted(
+        {name if name == BUILTIN else file_digest(Path(name)) for name in tools.sieves.known}
+    )
     del described["model"], described["generator"]
     return {**source.facts(), **described, "answers": [asdict(oracle.oracle), *oracle[1:]], "sizes": [ROWS, BATCH]}
 
@@ -123,16 +125,17 @@ class _Survey:
                 self._fold(*turn)
             return
         if isinstance(result, Answered):
-            self.tally.answered(result, self.tools.goal, self.tools.top)
+            self.tally.answered(job.number, result, self.tools.goal, self.tools.top)
         elif isinstance(result, LostWorker):
-            self.tally.lost(job.rows, f"{job.rows} formulas from {job.texts[0]} on", result.reason, sieving=False)
+            what = f"{job.rows} formulas from {job.texts[0]} on"
+            self.tally.lost_batch(job.number, job.rows, what, result.reason)
         self.store.drop_batch(job.number)
 
     def _fold(self, job: Job, result: Sieved | Answered | LostWorker) -> None:
         """Enter what became of a job's rows, in the order of the jobs: the first of equal formulas counts."""
         if isinstance(result, LostWorker):
             first = job.number * ROWS + 1
-            self.tally.lost(job.rows, f"rows {first} to {first + job.rows - 1}", result.reason, sieving=True)
+            self.tally.lost_rows(job.rows, f"rows {first} to {first + job.rows - 1}", result.reason)
         elif isinstance(result, Sieved):
             fresh = self.seen.add(result.keys)
             self.store.enter_seen(job.number, result.keys[fresh])

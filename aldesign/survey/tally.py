@@ -30,7 +30,8 @@ class Tally:
         unanswered: Formulas that it could not answer for.
         abandoned: Rows and formulas lost with work that killed its workers again and again.
         best: The best scored formulas, best first.
-        problems: The first rows that came to nothing.
+        unread: The first rows that are no formula, in order.
+        unscored: The first formulas without an answer, each with the number of its batch, in order.
         batches: Batches for the oracle that were made.
         rest: Formulas that wait for a batch to be full.
         seconds: Wall time, over interruptions.
@@ -50,7 +51,8 @@ class Tally:
     unanswered: int = 0
     abandoned: int = 0
     best: list[Scored] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    unread: list[Problem] = field(default_factory=list)
+    unscored: list[tuple[int, Problem]] = field(default_factory=list)
     batches: int = 0
     rest: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -63,6 +65,11 @@ class Tally:
         """Distinct formulas that passed all sieves."""
         return self.held[Stage.PASSED]
 
+    @property
+    def problems(self) -> list[Problem]:
+        """The first rows that came to nothing: what is no formula, then what has no answer, whoever was faster."""
+        return [*self.unread, *(problem for _, problem in self.unscored)][:MOST_LISTED]
+
     def sieved(self, found: Sieved, fresh: np.ndarray) -> None:
         """Enter what became of some rows, of whose formulas those that are `fresh`, bool (n,), came first."""
         self.jobs += 1
@@ -74,10 +81,10 @@ class Tally:
         new = fresh[found.stages == Stage.PASSED].tolist()
         self.rest += [formula for formula, first in zip(found.passed, new, strict=True) if first]
         self.sieving_seconds += found.seconds
-        self._note(found.problems)
+        self._note_unread(found.problems)
 
-    def answered(self, found: Answered, goal: Goal, top: int) -> None:
-        """Enter what the oracle said of a batch."""
+    def answered(self, number: int, found: Answered, goal: Goal, top: int) -> None:
+        """Enter what the oracle said of batch `number`."""
         self.scored += found.rows - found.bad
         self.inside += found.inside
         self.unanswered += found.bad
@@ -88,27 +95,41 @@ class Tally:
         if new:
             self.best = goal.best([*self.best, *new], top)
         self.scoring_seconds += found.seconds
-        self._note(found.problems)
+        self._note_unscored(number, found.problems)
 
-    def lost(self, rows: int, what: str, reason: str, sieving: bool) -> None:
-        """Enter that some rows are given up, and why."""
-        self.jobs += sieving
-        self.rows += rows if sieving else 0
+    def lost_rows(self, rows: int, what: str, reason: str) -> None:
+        """Enter that some rows are given up before they were sieved, and why."""
+        self.jobs += 1
+        self.rows += rows
         self.abandoned += rows
-        self._note([Problem(0, what, reason)])
+        self._note_unread([Problem(0, what, reason)])
+
+    def lost_batch(self, number: int, rows: int, what: str, reason: str) -> None:
+        """Enter that batch `number` is given up, and why."""
+        self.abandoned += rows
+        self._note_unscored(number, [Problem(0, what, reason)])
 
     def record(self) -> dict[str, Any]:
         """Return everything, JSON-serialisable."""
-        return asdict(self) | {"best": list(self.best), "problems": list(self.problems)}
+        return asdict(self) | {"best": list(self.best), "unread": list(self.unread), "unscored": list(self.unscored)}
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Tally:
         """Return the tally that `record` tells of."""
         known = {one.name: record[one.name] for one in fields(cls) if one.name in record}
-        best, problems = (
-            [kind(*row) for row in record[name]] for kind, name in ((Scored, "best"), (Problem, "problems"))
+        return cls(
+            **known
+            | {
+                "best": [Scored(*row) for row in record["best"]],
+                "unread": [Problem(*row) for row in record["unread"]],
+                "unscored": [(number, Problem(*row)) for number, row in record["unscored"]],
+            }
         )
-        return cls(**known | {"best": best, "problems": problems})
 
-    def _note(self, problems: list[Problem]) -> None:
-        self.problems += problems[: MOST_LISTED - len(self.problems)]
+    def _note_unread(self, problems: list[Problem]) -> None:
+        self.unread += problems[: MOST_LISTED - len(self.unread)]
+
+    def _note_unscored(self, number: int, problems: list[Problem]) -> None:
+        if problems:  # batches come back in any order
+            merged = [*self.unscored, *((number, problem) for problem in problems)]
+            self.unscored = sorted(merged, key=lambda entry: entry[0])[:MOST_LISTED]

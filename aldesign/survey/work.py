@@ -18,6 +18,7 @@ from aldesign.records import Candidate, OracleIdentity
 from aldesign.survey.ranking import Goal, Scored
 from aldesign.survey.seen import fingerprints
 from aldesign.survey.sieves import Sieves, Stage
+from aldesign.tables.rawfile import clean
 
 if TYPE_CHECKING:
     from aldesign.models.gan import FormulaGAN
@@ -232,7 +233,7 @@ def _sieve(texts: list[str], lines: Sequence[int], faults: dict[int, str], sieve
     formulas = [found for place, found in enumerate(spelled) if isinstance(found, str) and place not in faults]
     stages = sieves.stages(formulas)
     passed = [formulas[row] for row in np.flatnonzero(stages == Stage.PASSED).tolist()]
-    problems = [Problem(lines[row] if lines else 0, texts[row][:120], faults[row]) for row in sorted(faults)[:LISTED]]
+    problems = [Problem(lines[row] if lines else 0, clean(texts[row]), faults[row]) for row in sorted(faults)[:LISTED]]
     seconds = time.process_time() - started
     return Sieved(len(texts), fingerprints(formulas), stages, passed, len(faults), problems, seconds)
 

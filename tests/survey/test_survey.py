@@ -11,7 +11,7 @@ import pytest
 from pymatgen.core import Composition
 from smact.screening import smact_validity
 
-from aldesign.errors import InputError, RunDirectoryError
+from aldesign.errors import AldesignError, InputError, RunDirectoryError
 from aldesign.execution import LostWorker, Workers, executor
 from aldesign.survey import source as sources
 from aldesign.survey import store
@@ -20,8 +20,10 @@ from aldesign.survey.ranking import Goal
 from aldesign.survey.results import counts, ranked_rows, write
 from aldesign.survey.sieves import Rules, Sieves
 from aldesign.survey.source import DrawnSource, FileSource
+from aldesign.survey.store import Store
 from aldesign.survey.survey import run
-from aldesign.survey.work import Tools, prepare
+from aldesign.survey.tally import MOST_LISTED, Tally
+from aldesign.survey.work import Answered, Problem, Tools, prepare
 
 CATIONS, ANIONS = ("Na", "Mg", "Al", "Ti", "Fe", "Cs", "Pb"), ("F", "O", "N", "I")
 TEXTS = [f"{a}{x}{c}{y}" for a in CATIONS for c in ANIONS for x in (1, 2, 4) for y in (1, 2, 3)]
@@ -164,6 +166,64 @@ def test_a_folder_belongs_to_one_survey(file, table, tmp_path):
     (tmp_path / "odd" / "survey.sqlite").write_text("no database at all, " * 100)
     with pytest.raises(RunDirectoryError, match="is no survey"):
         surveyed(file, tools_for(table), tmp_path / "odd")
+
+
+def test_a_folder_that_cannot_be_and_one_of_another_version_are_refused(file, table, tmp_path, monkeypatch):
+    with pytest.raises(RunDirectoryError, match="cannot be made"):
+        surveyed(file, tools_for(table), file / "out")
+    surveyed(file, tools_for(table), tmp_path / "out")
+    monkeypatch.setattr(store, "FORMAT", "3")
+    with pytest.raises(RunDirectoryError, match="survey of format 2; this version reads format 3"):
+        surveyed(file, tools_for(table), tmp_path / "out")
+
+
+def test_a_full_disk_is_named_and_the_survey_goes_on_later(file, table, tmp_path, monkeypatch):
+    tools = tools_for(table)
+    usual = surveyed(file, tools, tmp_path / "usual")
+    monkeypatch.setattr(store, "COMMIT_SECONDS", 0.0)
+    plain = Store._begin
+
+    def small(self, facts) -> None:
+        self._base.execute("PRAGMA page_size=512")
+        plain(self, facts)
+        self._base.execute("PRAGMA max_page_count=1")  # as many as there are
+
+    with monkeypatch.context() as full:
+        full.setattr(Store, "_begin", small)
+        with pytest.raises(
+            AldesignError, match=r"survey\.sqlite could not be written: .* full .*give the same command"
+        ):
+            surveyed(file, tools, tmp_path / "out")
+    assert ranked_rows(surveyed(file, tools, tmp_path / "out")) == ranked_rows(usual)
+
+
+def test_what_is_listed_does_not_depend_on_which_batch_was_faster():
+    tallies = Tally(), Tally()
+    found = {
+        number: Answered(100, [], 0, 100, [Problem(0, f"X{number}Y{i}", "unknown") for i in range(100)], 0.0)
+        for number in range(15)
+    }
+    for tally, numbers in zip(tallies, (range(15), [*range(14, 7, -1), *range(8)]), strict=True):
+        for number in numbers:
+            tally.answered(number, found[number], Goal(), 5)
+    assert tallies[0].problems == tallies[1].problems == Tally.of(json.loads(json.dumps(tallies[0].record()))).problems
+    assert [len(tallies[0].problems), tallies[0].problems[-1].text] == [MOST_LISTED, "X9Y99"]
+
+
+def test_rows_in_another_encoding_are_listed_like_others(table, tmp_path):
+    source = tmp_path / "latin.csv"
+    source.write_bytes(b"formula\nNaCl\nNa\xe9\nKF\n")
+    outcome = surveyed(source, tools_for(table), tmp_path / "out")
+    write(outcome, tmp_path / "out", 1)
+    rows = (tmp_path / "out" / "left_out.csv").read_text().splitlines()
+    assert rows[1].startswith("3,Na?,")
+
+
+def test_a_folder_is_known_by_the_content_of_its_files(tmp_path):
+    (tmp_path / "a.cif").write_text("first")
+    before = sources.file_digest(tmp_path)
+    (tmp_path / "a.cif").write_text("other")
+    assert sources.file_digest(tmp_path) != before
 
 
 def test_drawn_formulas_do_not_depend_on_who_draws(table, tmp_path):
