@@ -17,8 +17,8 @@ Salinas-Sanchez et al., J. Solid State Chem. 100, 201 (1992).
 """
 
 POTENTIAL_ERROR_EV_PER_ATOM = 0.02
-"""Mean absolute error of energies above hull by CHGNet, on 500 crystals of the Materials Project of the kind that it has
-learnt from; see ``tests/benchmarks/bench_formation_energy.py``. A new compound may be farther off."""
+"""Mean absolute error of CHGNet's energies above hull on 500 crystals of the Materials Project, of the kind that it has
+learnt from. A new compound may be farther off."""
 
 
 def structure_sentences(record: StructureRecord) -> Iterable[str]:
