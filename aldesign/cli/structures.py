@@ -41,7 +41,7 @@ def structures(
     max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 30.0,
     tries: Annotated[int, typer.Option(min=1, help="How many templates to look at, nearest first.")] = 20,
     candidates: Annotated[
-        int, typer.Option(min=1, help="How many crystals to make of a formula; the one of least energy is kept.")
+        int, typer.Option(min=1, help="How many crystals to make of a formula; energy and likelihood choose one.")
     ] = 3,
     hull: Annotated[
         Path | None,

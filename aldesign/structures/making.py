@@ -1,4 +1,4 @@
-"""Give a formula its crystal: several near templates, relaxed together, and the crystal of least energy kept."""
+"""Give a formula its crystal: several near templates, relaxed together; energy and likelihood choose one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aldesign.errors import StructureError
 from aldesign.protocols import Oracle
 from aldesign.records import Candidate, Crystal, Prediction
 from aldesign.registry import load_oracle
-from aldesign.structures.assign import Assignment, candidates
+from aldesign.structures.assign import Assignment, candidates, preferred
 from aldesign.structures.cif import formula_of
 from aldesign.structures.energy import STEPS, CHGNetEnergy, Energy, evaluate_many
 from aldesign.structures.energy.references import disagreement
@@ -67,6 +67,7 @@ class Job:
     """The crystals of one formula, to be relaxed together wherever there is a worker."""
 
     crystals: tuple[Crystal, ...]
+    likelihoods: tuple[float | None, ...]
     relax: bool
     steps: int
 
@@ -77,7 +78,7 @@ class Result:
 
     Attributes:
         energies: One of each crystal, in order.
-        best: Position of the crystal of least energy; None where all failed.
+        best: Position of the crystal that energy and likelihood speak for; None where all failed.
         second: What `SECOND` says of that crystal; of the first one where all failed.
 
     """
@@ -183,17 +184,17 @@ def plan(formula: str, library: TemplateLibrary, recipe: Recipe) -> list[Assignm
 
 def job_of(tried: Sequence[Assignment], recipe: Recipe) -> Job | None:
     """Return what is left to compute; None where there is no crystal or no energy is wanted."""
-    crystals = tuple(made.crystal for made in tried if made.crystal is not None)
-    return Job(crystals, recipe.relax, recipe.steps) if crystals and recipe.energy else None
+    fitted = [made for made in tried if made.crystal is not None]
+    if not fitted or not recipe.energy:
+        return None
+    crystals = tuple(made.crystal for made in fitted if made.crystal is not None)
+    return Job(crystals, tuple(made.likelihood for made in fitted), recipe.relax, recipe.steps)
 
 
 def work(job: Job) -> Result:
     """Relax the crystals of one formula and return their energies; runs in any worker."""
     energies = tuple(evaluate_many(job.crystals, relax=job.relax, steps=job.steps))
-    values = {i: e.formation_energy_ev_per_atom for i, e in enumerate(energies)}
-    # rounded, so that symmetry-equal crystals tie and the more plausible template wins
-    ranked = sorted((round(value, 4), i) for i, value in values.items() if value is not None)
-    best = ranked[0][1] if ranked else None
+    best = preferred([energy.formation_energy_ev_per_atom for energy in energies], job.likelihoods)
     return Result(energies, best, second_opinion(energies[best or 0].crystal))
 
 
@@ -274,7 +275,10 @@ def _alternative(made: Made, i: int) -> dict[str, Any]:
         energy, best = made.result.energies[i], made.energy
         value, reason = energy.formation_energy_ev_per_atom, energy.error
         if value is not None and best is not None and best.formation_energy_ev_per_atom is not None:
-            reason = f"{value - best.formation_energy_ev_per_atom:.3f} eV/atom above the crystal kept"
+            higher = value - best.formation_energy_ev_per_atom
+            reason = f"{higher:.3f} eV/atom above the crystal kept"
+            if higher < 0:
+                reason = f"{-higher:.3f} eV/atom below the crystal kept, which is likelier"
     return {
         "template_id": other.template_id,
         "template_formula": other.template_formula,

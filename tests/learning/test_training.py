@@ -180,6 +180,15 @@ def test_progress_gives_one_line_an_epoch():
     assert json.dumps(lines)
 
 
+@pytest.fixture
+def keyboard():
+    """Let Ctrl-C be Python's own business; processes that share out tests have another handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize("where", ["loss", "step", "validate", "batches"])
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_ctrl_c_writes_a_checkpoint_to_go_on_from(tmp_path, monkeypatch, where, after):

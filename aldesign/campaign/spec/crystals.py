@@ -13,8 +13,8 @@ from aldesign.campaign.spec.sections import Section
 class StructuresSpec(Section):
     """How formulas become crystals at the end.
 
-    Of `tries` near templates the `candidates` that promise most are made and relaxed; the crystal of least energy is
-    kept. `hull` names the source of known phases that energies above hull are counted from: a folder of
+    Of `tries` near templates the `candidates` that promise most are made and relaxed; energy and likelihood choose
+    one. `hull` names the source of known phases that energies above hull are counted from: a folder of
     ``aldesign data mp``, or a table of formulas and formation energies.
     """
 
