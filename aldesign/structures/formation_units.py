@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from aldesign.chemistry.elements import NUMBER
+
 LIMIT = 10.0  # eV/atom; the most stable solids have about -4.6
 # eV/atom, enthalpies of formation at 298 K (NIST-JANAF, CRC Handbook); computed ones lie within 20 %
 KNOWN = {
@@ -18,6 +20,9 @@ KNOWN = {
     "SiO2": -3.15,
 }
 _TRUST = (0.6, 1.5)  # of the known value; beyond is another unit
+
+ELEMENT_SLACK = 0.05
+"""How far below zero an element's energy may lie, in eV/atom: metastable reference phases differ by less."""
 
 
 def implausible(energy_ev_per_atom: float) -> str:
@@ -45,3 +50,12 @@ def another_unit(energies: Mapping[str, float]) -> str:
     return (
         f"{len(wrong)} well-known compounds are far off: {formula} has {value:g}, known is {KNOWN[formula]:g} eV/atom"
     )
+
+
+def another_zero(energies: Mapping[str, float]) -> str:
+    """Return which element shows that energies by canonical formula, eV/atom, are not counted from the elements."""
+    below = {f: value for f, value in energies.items() if f.rstrip("0123456789") in NUMBER and value < -ELEMENT_SLACK}
+    if not below:
+        return ""
+    formula = min(below, key=below.__getitem__)
+    return f"the element {formula} has {below[formula]:g} eV/atom, and formation energies count from the elements"

@@ -23,7 +23,7 @@ from aldesign.chemistry.formula import Compositions, canonical, canonical_many, 
 from aldesign.errors import FormulaError, InputError
 from aldesign.records import BadRow
 from aldesign.structures.energy.references import SCALE, Scale, rescaled, scale_of
-from aldesign.structures.formation_units import another_unit, implausible
+from aldesign.structures.formation_units import another_unit, another_zero, implausible
 
 FILES = ("energies.csv.gz", "energies.csv", "labels.csv.gz", "labels.csv")
 _LEAST = 1e-6  # share of atoms; less is rounding of the solver
@@ -64,8 +64,8 @@ class Hull:
 
     Raises:
         FormulaError: A formula cannot be read.
-        InputError: There is no entry, an energy is not finite or beyond 10 eV/atom, or well-known compounds show that
-            the energies have another unit.
+        InputError: There is no entry, an energy is not finite or beyond 10 eV/atom, or well-known compounds or elements
+            show that the energies have another unit or another zero.
 
     """
 
@@ -93,6 +93,11 @@ class Hull:
         if reason := another_unit(lowest):
             raise InputError(
                 f"{origin or 'the formation energies'}: {reason}", "give eV/atom, not eV per formula, kJ/mol or hartree"
+            )
+        if reason := another_zero(lowest):
+            raise InputError(
+                f"{origin or 'the formation energies'}: {reason}",
+                "subtract the elements' energies from total ones, or leave rows of elements out",
             )
         self.scale: Scale = scale or scale_of(lowest) or SCALE
         self.origin = origin

@@ -220,3 +220,9 @@ def test_the_column_of_the_materials_project_is_met(reference_data):
     assert np.median(np.abs(difference)) < 1e-3
     # entries are missing here, none is too many: the hull is never too low
     assert difference.max() < 1e-3
+
+
+def test_total_energies_are_not_taken_for_formation_energies() -> None:
+    with pytest.raises(InputError, match=r"element Cl2 has -1\.8 eV/atom"):
+        Hull(["Na", "Cl2", "NaCl"], [-1.3, -1.8, -3.4])
+    assert len(Hull(["Na", "Cl2", "NaCl"], [-0.01, 0.2, -2.1])) == 3  # metastable forms of elements do no harm
