@@ -50,10 +50,8 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "features": sum(parts.features.blocks),
         "acquisition": spec.acquisition.kind,
         "screens": ", ".join(screen.name for screen in screens),
-        "templates": _source(len(parts.templates), spec.structures.templates, parts.templates.notes),
-        "known_phases": "none"
-        if parts.hull is None
-        else _source(len(parts.hull), str(spec.structures.hull), parts.hull.notes),
+        "templates": f"{len(parts.templates)} from {spec.structures.templates}",
+        "known_phases": "none" if parts.hull is None else f"{len(parts.hull)} from {spec.structures.hull}",
         "execution": spec.execution.describe(),
         "oracle_answers_at_most": answers if answers is not None else "bounded by time only",
         "surrogate_memory_mib": round(3 * 8 * most**2 / 2**20, 1),
@@ -134,7 +132,3 @@ def _answers(spec: CampaignSpec, seeds: int) -> int | None:
     bounds = [spec.stop.iterations * spec.batch_size] if spec.stop.iterations is not None else []
     bounds += [spec.stop.budget] if spec.stop.budget is not None else []
     return min(bounds) + seeds if bounds else None
-
-
-def _source(count: int, where: str, notes: Sequence[str]) -> str:
-    return "; ".join([f"{count} from {where}", *notes])
