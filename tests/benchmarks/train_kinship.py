@@ -3,7 +3,7 @@
 Run: ``python tests/benchmarks/train_kinship.py --out FILE.safetensors [--rows 30000] [--epochs 9] [--seed 0]`` with the
 reference tables in $ALDESIGN_DATA. Targets are stable crystals; every entry of a formula of any part of that benchmark
 is left out, as target and as template: a pair of formulas is learnt from either side, so that a formula that is judged
-must be neither. Of the two members that are shipped one has no `cost`, 12 known traits, and neither forgetting nor noise.
+must be neither. Of the two shipped members one has no `cost`, 12 known traits, and neither forgetting nor noise.
 """
 
 from __future__ import annotations
