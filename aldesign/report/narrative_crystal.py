@@ -36,7 +36,7 @@ def structure_sentences(record: StructureRecord) -> Iterable[str]:
         formulas = "formula" if support == 1 else "formulas"
         seen = "" if support is None else f", {_number(support)} near {formulas} having it"
         share = f"Share of the votes of kin for this structure type: {_number(facts['likelihood'])}{seen}"
-        yield f"{share}: nearly the chance that the type is right where templates are many, no chance where they are few."
+        yield f"{share}; where templates are many, that is nearly its chance of being right."
     if facts.get("space_group"):
         relaxed = facts.get("space_group_relaxed")
         after = f"; as relaxed {relaxed}" if relaxed else ""
