@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aldesign.datasets.formulas import InputRow
+    from aldesign.execution import Workers
     from aldesign.structures.build import StructureRow
     from aldesign.structures.hull import Hull
     from aldesign.structures.making import Recipe
@@ -52,7 +53,9 @@ def structures(
     ] = True,
     steps: Annotated[int, typer.Option(min=1, help="Relaxation steps at most.")] = 100,
     energy: Annotated[bool, typer.Option(help="Compute formation energies by CHGNet and crystal_graph_eform.")] = True,
-    workers: Annotated[int, typer.Option(min=1, help="Worker processes for relaxations.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Workers for relaxations.")] = 1,
+    dask: Annotated[bool, typer.Option("--dask", help="Dask workers on this machine, not plain processes.")] = False,
+    address: Annotated[str | None, typer.Option(help="Relax on the workers of this Dask scheduler.")] = None,
     formula_column: FormulaColumn = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -86,7 +89,7 @@ def structures(
     details: list[dict[str, object]] = []
     stopped: KeyboardInterrupt | OSError | None = None
     say = progress(quiet)
-    with file, _Maker(templates, hull, out, recipe, workers) as maker:
+    with file, _Maker(templates, hull, out, recipe, _crew(workers, dask, address)) as maker:
         if say is not None:
             for remark in maker.remarks:
                 note(remark)
@@ -163,10 +166,7 @@ def _given(texts: list[str]) -> Iterator[InputRow]:
 class _Maker:
     """Makes rows in the order of the input, in chunks; equal formulas are made once, and none a second time."""
 
-    def __init__(self, templates: str, hull: Path | None, out: Path, recipe: Recipe, workers: int) -> None:
-        from functools import partial
-
-        from aldesign.execution import Workers, executor
+    def __init__(self, templates: str, hull: Path | None, out: Path, recipe: Recipe, workers: Workers | None) -> None:
         from aldesign.structures.templates import TemplateLibrary
 
         if templates != "aflow" and not Path(templates).exists():
@@ -176,7 +176,7 @@ class _Maker:
         )
         self._hull = _known_phases(hull)
         self._out, self._recipe = out, recipe
-        self._workers = Workers(partial(executor, "processes", workers)) if workers > 1 else None
+        self._workers = workers
         self._files = ExitStack()
         self.remarks = [f"templates: {text}" for text in self._library.notes]
         if self._hull is not None:
@@ -224,6 +224,17 @@ class _Maker:
                     made = next(landing)
                     self._unfinished.add(made)
                 yield row, made
+
+
+def _crew(workers: int, dask: bool, address: str | None) -> Workers | None:
+    """Return who relaxes crystals; None is this process."""
+    from functools import partial
+
+    from aldesign.execution import Workers, executor
+
+    if dask or address is not None:
+        return Workers(partial(executor, "dask", workers, address=address))
+    return Workers(partial(executor, "processes", workers)) if workers > 1 else None
 
 
 def _known_phases(path: Path | None) -> Hull | None:

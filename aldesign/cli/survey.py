@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aldesign.survey.tally import Tally
 
 SHOWN = 10
+TELLING = 20_000  # rows; fewer take less time than the workers' start
 _SECONDS = 10.0  # between two lines of progress
 
 
@@ -167,8 +168,9 @@ def _show(facts: dict[str, Any], out: Path) -> None:
         f"{facts['seconds']:,.0f} s, {facts['rows_per_second']:,.0f} rows/s with {crew} workers; processor time "
         f"{processor['reading_and_sieves']:,.0f} s for the sieves, {processor['oracle']:,.0f} s for the oracle"
     )
+    doubt = " (so few rows say little: most of it was start-up)" if facts["counts"]["rows"] < TELLING else ""
     note(
         f"100 million rows at this rate: {facts['hours_for_100_million']:,.1f} h, "
-        f"{facts['core_hours_for_100_million']:,.1f} core hours"
+        f"{facts['core_hours_for_100_million']:,.1f} core hours{doubt}"
     )
     note(f"{facts['counts']['ranked']} ranked: {out / 'ranked.csv'}")

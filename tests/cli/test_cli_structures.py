@@ -123,6 +123,14 @@ def test_a_stopped_call_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {p.name: p.read_bytes() for p in whole.iterdir()}
 
 
+def test_dask_workers_relax_to_the_same_crystals(tmp_path: Path) -> None:
+    call = ["structures", "KBr", "MgO", "--steps", "3", "--candidates", "1", "--quiet", "--out"]
+    assert run([*call, str(tmp_path / "here")]) == 0
+    assert run([*call, str(tmp_path / "dask"), "--dask"]) == 0
+    first, second = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("here", "dask"))
+    assert first == second
+
+
 @pytest.mark.parametrize("name", ["table.csv", "structures.csv"])
 def test_the_input_is_never_overwritten(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / name

@@ -46,7 +46,7 @@ def test_a_file_becomes_a_ranked_table(table, tmp_path, capsys):
     assert ranked(tmp_path / "out") == ["NaF", "KF", "NaCl"]
     words_told = {" ".join(line.split()) for line in told.err.splitlines()}
     assert {"rows 7", "held by elements 1", "held by size 1", "scored 5", "ranked 3"} <= words_told
-    assert any("100 million rows at this rate" in line for line in words_told)
+    assert any("100 million rows at this rate" in line and "start-up" in line for line in words_told)
 
 
 def test_windows_smallest_and_json(table, tmp_path, capsys):
