@@ -15,7 +15,7 @@ from aldesign.records import Candidate, Crystal, Prediction
 from aldesign.registry import load_oracle
 from aldesign.structures.assign import Assignment, candidates, preferred
 from aldesign.structures.cif import formula_of
-from aldesign.structures.energy import STEPS, CHGNetEnergy, Energy, evaluate_many
+from aldesign.structures.energy import POTENTIAL, STEPS, Energy, evaluate_many
 from aldesign.structures.energy.references import disagreement
 from aldesign.structures.geometry import space_group, volume
 from aldesign.structures.radii import reference_volume
@@ -146,7 +146,7 @@ class Made:
         if self.disagree and self.result is not None and energy is not None:
             found.append(
                 f"formation energies disagree: {energy.formation_energy_ev_per_atom:.3f} eV/atom by "
-                f"{CHGNetEnergy.identity}, {self.result.second.value:.3f} by {SECOND}"
+                f"{POTENTIAL}, {self.result.second.value:.3f} by {SECOND}"
             )
         return (*found, *self._of_volume(), *self._of_hull())
 
@@ -253,7 +253,7 @@ def _energies(made: Made) -> dict[str, Any]:
     second = made.result.second
     return {
         "formation_energy_ev_per_atom": _rounded(energy.formation_energy_ev_per_atom),
-        "energy_method": CHGNetEnergy.identity,
+        "energy_method": POTENTIAL,
         "formation_energy_graph_ev_per_atom": _rounded(second.value),
         "formation_energy_graph_std_ev_per_atom": _rounded(second.std),
         "energies_disagree": made.disagree,

@@ -23,9 +23,9 @@ __all__ = [
     "FMAX",
     "MAX_SITES",
     "MODEL",
+    "POTENTIAL",
     "SCALE",
     "STEPS",
-    "CHGNetEnergy",
     "Energy",
     "Scale",
     "disagreement",
@@ -37,6 +37,8 @@ __all__ = [
 FMAX = 0.1  # eV/Å
 STEPS = 100
 MAX_SITES = 200
+POTENTIAL = f"CHGNet {MODEL}"
+"""Name and version of the potential, for exports."""
 
 
 @dataclass(frozen=True)
@@ -173,24 +175,3 @@ def _moved(crystal: Crystal, cell: Cell) -> Crystal:
     # positions and vectors are deformed alike, so that their ratio needs no deformation
     frac = (cell.positions @ np.linalg.inv(cell.cell)) % 1.0
     return Crystal(crystal.id, (a, b, c, alpha, beta, gamma), crystal.species, np.where(frac < 1.0, frac, 0.0))
-
-
-class CHGNetEnergy:
-    """Energies of many crystals in this process.
-
-    Attributes:
-        identity: Name and version of the potential, for exports.
-
-    """
-
-    identity = f"CHGNet {MODEL}"
-
-    def evaluate(
-        self,
-        crystals: Sequence[Crystal],
-        relax: bool = True,
-        steps: int = STEPS,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[Energy]:
-        """Return one energy per crystal, in order; see `evaluate_many`."""
-        return evaluate_many(crystals, relax, steps, progress=progress)
