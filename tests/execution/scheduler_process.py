@@ -27,8 +27,17 @@ class Scheduler:
         self.file = folder / "scheduler.json"
         self.processes = []
         self.scheduler = self.start("scheduler", "--port", "0", "--scheduler-file", str(self.file), "--no-dashboard")
-        assert waited_for(self.file.exists)
+        if not waited_for(self._told):
+            self.end()
+            raise AssertionError(f"the scheduler wrote no {self.file}")
         self.address = f"tcp://127.0.0.1:{self.port}"
+
+    def _told(self):
+        # the file is there a moment before its content
+        try:
+            return bool(self.port)
+        except (FileNotFoundError, ValueError):
+            return False
 
     @property
     def port(self):
