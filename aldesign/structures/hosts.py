@@ -126,7 +126,7 @@ def bucket_of(library: TemplateLibrary, amounts: Amounts) -> Bucket | None:
     """Return the formulas of a library with these amounts, None where it has none."""
     buckets = memory_of(library).buckets
     if amounts not in buckets:
-        index = library._search.index
+        index = library.index
         if amounts not in index.buckets:
             return None
         start, stop = index.buckets[amounts]
@@ -151,7 +151,7 @@ def find_hosts(
         exclude: Canonical formulas whose crystals are left out.
 
     """
-    index = library._search.index
+    index = library.index
     guest = sorted_numbers([formula], len(bucket.amounts))[0]
     table = index.table[bucket.start : bucket.start + len(bucket.formulas)]
     emd = np.abs(table - cumulative(compositions([formula]))).sum(axis=1)

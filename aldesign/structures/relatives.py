@@ -108,8 +108,8 @@ def _says(library: TemplateLibrary, hosts: Hosts, amounts: Amounts) -> np.ndarra
     """Return the share of each host in the votes, (h,); a crystal of the formula itself needs none."""
     crystals = [library.crystals[i] for i in hosts.positions]
     # where a source says nothing of stability at all, its crystals are taken for known, stable ones
-    unknown = math.nan if library._stability else 0.0
-    hull = np.array([library._stability.get(crystal.id, unknown) for crystal in crystals])
+    unknown = math.nan if library.stability else 0.0
+    hull = np.array([library.stability.get(crystal.id, unknown) for crystal in crystals])
     sizes = memory_of(library).sizes
     for position, crystal in zip(hosts.positions.tolist(), crystals, strict=True):
         if position not in sizes:

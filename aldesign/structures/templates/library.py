@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from aldesign.records import BadRow, Crystal
-from aldesign.structures.templates.index import Preference, build_index, compositions_of
+from aldesign.structures.templates.index import Preference, TemplateIndex, build_index, compositions_of
 from aldesign.structures.templates.search import Match, Search
 from aldesign.structures.templates.sources import read_aflow, read_templates
 
@@ -107,6 +107,16 @@ class TemplateLibrary:
         """The canonical reduced formula of each crystal, in order."""
         parts = (self.crystals[i : i + _CHUNK] for i in range(0, len(self.crystals), _CHUNK))
         return tuple(formula for part in parts for formula in compositions_of(part).formulas())
+
+    @property
+    def index(self) -> TemplateIndex:
+        """The distinct formulas with their crystals, bucketed by amounts."""
+        return self._search.index
+
+    @property
+    def stability(self) -> Mapping[str, float]:
+        """Energy above hull in eV/atom by id, where the source tells it."""
+        return self._stability
 
     @cached_property
     def _search(self) -> Search:
