@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ class AutoencoderConfig:
     architecture: Literal["residual", "agd"] = "residual"
 
 
-class FormulaNetwork(nn.Module):
+class FormulaNetwork(nn.Module, ABC):
     """What both networks have in common: counts (n, 103) to points (n, d), points to logits (n, 103, 21)."""
 
     config: AutoencoderConfig
@@ -76,17 +77,17 @@ class FormulaNetwork(nn.Module):
 
         """
 
+    @abstractmethod
     def encode(self, table: torch.Tensor) -> torch.Tensor:
         """Return the points (n, d) of counts, integers (n, 103)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, points: torch.Tensor) -> torch.Tensor:
         """Return logits (n, 103, 21) of each element's classes, absent and 1 to 20, at points (n, d)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, table: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the loss of a batch of counts (n, 103), n of 2 and more, with targets as in `start_from`."""
-        raise NotImplementedError
 
     def project(self, points: torch.Tensor) -> torch.Tensor:
         """Return the points (n, d) that decoding takes others for: themselves, unless they lie on a sphere."""

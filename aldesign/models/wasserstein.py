@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,16 +31,16 @@ from aldesign.seeds import stream, torch_seed
 _GROUP = 8  # samples whose spread the critic sees together
 
 
-class Maker(nn.Module):
+class Maker(nn.Module, ABC):
     """What a generator must be to be trained here."""
 
+    @abstractmethod
     def make(self, n: int, temperature: float) -> torch.Tensor:
         """Return one-hot matrices (n, 103, 21), drawn with torch's generator, that gradients flow through."""
-        raise NotImplementedError
 
+    @abstractmethod
     def surprise(self, table: np.ndarray) -> torch.Tensor:
         """Return how ill the generator fits training formulas, int8 (n, 103), a scalar to descend."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
