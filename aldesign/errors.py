@@ -54,6 +54,36 @@ class StructureError(AldesignError):
     """No acceptable crystal could be made for a formula."""
 
 
+class CalculationError(AldesignError):
+    """A first-principles calculation gave no result.
+
+    Args:
+        kind: What stood in the way: one of `KINDS`.
+        message: What was got and where.
+        hint: What to do next.
+
+    """
+
+    KINDS: ClassVar[tuple[str, ...]] = (
+        "unavailable",  # the code or a part of it is not installed
+        "element",  # no data set for an element
+        "structure",  # a crystal that no code would accept
+        "time",
+        "memory",
+        "convergence",
+        "disk",
+        "killed",
+        "crash",
+    )
+
+    def __init__(self, kind: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[CalculationError], tuple[str, str, str]]:  # type: ignore[override]
+        return type(self), (self.kind, self.message, self.hint)
+
+
 class CheckpointError(InputError):
     """Stored weights are missing, damaged, or belong to another model class."""
 
