@@ -1,1 +1,1 @@
-"""First-principles calculations of crystals: settings, codes, jobs with limits, and a store so that nothing is paid twice."""
+"""First-principles calculations of crystals: settings, codes, jobs with limits, and a store of what was paid for."""
