@@ -19,6 +19,7 @@ class Source(StrEnum):
     LATENT = "latent"
     GAN = "gan"
     MUTATION = "mutation"
+    POOL = "pool"
     USER = "user"
 
 
@@ -129,6 +130,8 @@ class Prediction:
         in_domain: False where the oracle was asked beyond its training data; None if it cannot tell.
         seconds: Wall time of the answer.
         error: Why there is no value; empty on success.
+        facts: What else was found of the candidate, as JSON values with units in their names: of a first-principles
+            calculation ``direct``, ``direct_gap_ev``, ``formation_energy_ev_per_atom`` and the like.
 
     """
 
@@ -140,6 +143,7 @@ class Prediction:
     in_domain: bool | None = None
     seconds: float = 0.0
     error: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def ok(self) -> bool:

@@ -21,6 +21,7 @@ SOURCE_NAMES: dict[Source, str] = {
     Source.LATENT: "latent search",
     Source.GAN: "generator",
     Source.MUTATION: "mutation",
+    Source.POOL: "pool",
     Source.USER: "user",
 }
 """Sources in words, in the order in which they are shown."""

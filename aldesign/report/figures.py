@@ -10,7 +10,7 @@ import numpy as np
 
 from aldesign.report.calibration import LEVELS, Calibration
 from aldesign.report.facts import SOURCE_NAMES
-from aldesign.report.svg import ACCENT, GENERATOR, INK, LATENT, MUTATION, MUTED, PAPER, SEED, USER, style
+from aldesign.report.svg import ACCENT, GENERATOR, INK, LATENT, MUTATION, MUTED, PAPER, POOL, SEED, USER, style
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MANY = 4000
 """More marks than this are drawn as pixels, so that a page stays small."""
 
-_COLOURS = dict(zip(SOURCE_NAMES.values(), (SEED, LATENT, GENERATOR, MUTATION, USER), strict=True))
-_MARKERS = dict(zip(SOURCE_NAMES.values(), "osDv^", strict=True))
+_COLOURS = dict(zip(SOURCE_NAMES.values(), (SEED, LATENT, GENERATOR, MUTATION, POOL, USER), strict=True))
+_MARKERS = dict(zip(SOURCE_NAMES.values(), "osDvP^", strict=True))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, LINE, PAPER = "#1d2530", "#66707c", "#dfe3e8", "#fefefd"
-ACCENT, SEED, LATENT, GENERATOR, MUTATION, USER = "#0f6b78", "#98a2ad", "#2a6db0", "#c9681f", "#3f8f4f", "#7b559c"
+ACCENT, SEED, LATENT, GENERATOR = "#0f6b78", "#98a2ad", "#2a6db0", "#c9681f"
+MUTATION, POOL, USER = "#3f8f4f", "#8c7613", "#7b559c"
 
 _VARIABLES = {
     INK: "--ink",
@@ -25,6 +26,7 @@ _VARIABLES = {
     LATENT: "--latent",
     GENERATOR: "--generator",
     MUTATION: "--mutation",
+    POOL: "--pool",
     USER: "--user",
 }
 """Colour of a figure to the CSS variable that replaces it, so that a page can change its theme."""
