@@ -131,8 +131,11 @@ class Surrogate(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Return what was left out or could not be learned, in words, after `fit`."""
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Surrogate:
-        """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self."""
+    def fit(self, x: np.ndarray, y: np.ndarray, std: np.ndarray | None = None) -> Surrogate:
+        """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self.
+
+        `std` is the stated standard deviation of each label, 0 where none is stated; None for none at all.
+        """
 
     def posterior(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean (n,) and standard deviation (n,) of the property in eV."""

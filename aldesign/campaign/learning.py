@@ -14,6 +14,9 @@ from aldesign.errors import FormulaError, InputError
 from aldesign.protocols import Surrogate
 from aldesign.records import Trial
 
+MEASURED = ("told:", "table:")
+"""How the names of those begin whose uncertainties are scatter: people who tell, and tables of seed rows."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -57,13 +60,15 @@ def learn(parts: Parts, state: CampaignState) -> Learned:
     formulas = [trial.candidate.formula for trial in kept]
     gaps, features = np.array([gap_of(trial) for trial in kept]), parts.describe(formulas)
     start = _last_hyperparameters(state)
-    surrogate = parts.surrogate(start).fit(features, gaps)
+    noise = stated_noise(kept)
+    surrogate = parts.surrogate(start).fit(features, gaps, noise)
     waiting = [trial.candidate.formula for trial in encodable(parts, state.pending)[0]]
     believed = np.zeros(0)
     if waiting:
         pending = parts.describe(waiting)
         believed, _ = surrogate.posterior(pending)
-        surrogate = parts.surrogate(start).fit(np.vstack([features, pending]), np.concatenate([gaps, believed]))
+        noise = None if noise is None else np.concatenate([noise, np.zeros(len(waiting))])
+        surrogate = parts.surrogate(start).fit(np.vstack([features, pending]), np.concatenate([gaps, believed]), noise)
     inside = parts.within(formulas)
     worth = np.where(inside | ~inside.any(), utilities(kept, parts.goal), -np.inf)
     order = np.argsort(-worth, kind="stable")[: int(np.isfinite(worth).sum())]
@@ -80,6 +85,18 @@ def learn(parts: Parts, state: CampaignState) -> Learned:
         paid,
         len(trials) - len(kept),
     )
+
+
+def stated_noise(trials: Sequence[Trial]) -> np.ndarray | None:
+    """Return the uncertainty in eV that was stated with each measured gap, (n,), 0 where none was; None for none.
+
+    A measurement scatters by it. The uncertainty of a model that answers is none of that: asked again, it answers
+    the same.
+    """
+    stds = [
+        t.prediction.std if t.prediction and t.prediction.oracle.name.startswith(MEASURED) else None for t in trials
+    ]
+    return np.array([std or 0.0 for std in stds]) if any(stds) else None
 
 
 def encodable(parts: Parts, trials: Sequence[Trial]) -> tuple[list[Trial], np.ndarray]:

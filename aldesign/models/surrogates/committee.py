@@ -38,10 +38,17 @@ class Committee:
         """Standard deviation of the noise, in eV, after `fit`."""
         return float(np.sqrt(np.mean([member.noise_std**2 for member in self.members.values()])))
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Committee:
-        """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self. Raises InputError."""
+    def fit(self, x: np.ndarray, y: np.ndarray, std: np.ndarray | None = None) -> Committee:
+        """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self. Raises InputError.
+
+        Args:
+            x: Features.
+            y: Labels.
+            std: Stated standard deviation of each label in eV, (n,), for members that know noise of single labels.
+
+        """
         for member in self.members.values():
-            member.fit(x, y)
+            member.fit(x, y, std)
         notes = [note for member in self.members.values() for note in member.notes]
         self.notes = tuple(dict.fromkeys(notes))  # rows are left out of all alike
         return self

@@ -13,7 +13,7 @@ from torch.nn.functional import silu, smooth_l1_loss
 from aldesign.errors import InputError
 from aldesign.models.surrogates.gaussian_process import GaussianProcess
 from aldesign.models.surrogates.kernels import Kernel
-from aldesign.models.surrogates.training_rows import centre_and_scale, kept, query
+from aldesign.models.surrogates.training_rows import centre_and_scale, kept, kept_std, query
 from aldesign.seeds import stream, torch_seed
 
 _LEARNING_RATE, _WEIGHT_DECAY = 3e-3, 1e-2
@@ -74,13 +74,19 @@ class DeepKernel:
         """Standard deviation of the noise, in eV, after `fit`."""
         return self._process.noise_std
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> DeepKernel:
+    def fit(self, x: np.ndarray, y: np.ndarray, std: np.ndarray | None = None) -> DeepKernel:
         """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self.
+
+        Args:
+            x: Features.
+            y: Labels.
+            std: As for `GaussianProcess`; the networks learn from all rows alike.
 
         Raises:
             InputError: No rows, shapes that do not match, or a value that is not finite.
 
         """
+        std = kept_std(std, y, self.max_observations)
         x, y, notes = kept(x, y, self.max_observations)
         blocks = self._blocks or (x.shape[1],)
         self._process = GaussianProcess((*blocks, 1), max_observations=len(y) + 1, **self._options)  # type: ignore[arg-type]
@@ -94,7 +100,7 @@ class DeepKernel:
             answers = self._learn(torch.from_numpy(x), y)
         else:
             notes = (*notes, f"fewer rows than {_FEWEST} for each network, or all labels equal: there are no networks")
-        self._process.fit(np.column_stack([x, answers]), y)
+        self._process.fit(np.column_stack([x, answers]), y, std)
         self.notes = (*notes, *self._process.notes)
         return self
 

@@ -19,7 +19,7 @@ from aldesign.models.surrogates.kernels import (
     most_probable,
     usual,
 )
-from aldesign.models.surrogates.training_rows import centre_and_scale, kept, query, spread
+from aldesign.models.surrogates.training_rows import centre_and_scale, kept, kept_std, query, spread
 
 _CHUNK = 2048  # query rows held against all training rows at once
 
@@ -32,7 +32,7 @@ class GaussianProcess:
     block is centred only, constant labels keep the scale of 1 eV). The hyper-parameters, one length scale for each
     block and the noise, are those of greatest posterior density; see `kernels.most_probable`. Everything runs in
     float64 through Cholesky factors: the same rows and the same start give the same bits on the same number of
-    threads.
+    threads. Where standard deviations of labels are stated, each label's noise is what was learnt plus its own.
 
     Args:
         blocks: Widths of the blocks of features that share a length scale, e.g. ``(128, 149)``; None for one block
@@ -73,13 +73,19 @@ class GaussianProcess:
         self._start = start
         self._width = 0  # of the features; 0 until `fit`
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> GaussianProcess:
+    def fit(self, x: np.ndarray, y: np.ndarray, std: np.ndarray | None = None) -> GaussianProcess:
         """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self.
+
+        Args:
+            x: Features.
+            y: Labels.
+            std: Stated standard deviation of each label in eV, (n,), 0 where none is stated; None for none at all.
 
         Raises:
             InputError: No rows, shapes that do not match, or a value that is not finite.
 
         """
+        std = kept_std(std, y, self.max_observations)
         x, y, notes = kept(x, y, self.max_observations)
         blocks = self._blocks or (x.shape[1],)
         if sum(blocks) != x.shape[1]:
@@ -91,6 +97,7 @@ class GaussianProcess:
         self._widths, self._width = list(blocks), x.shape[1]
         points = self._standardised(torch.from_numpy(x))
         labels = torch.from_numpy((y - self._y_mean) / self._y_scale)
+        stated = None if std is None else torch.from_numpy(np.square(std / self._y_scale))
         found = started(self._start, blocks)
         if len(y) < 3 or not np.ptp(y):
             note = "too few rows, or all labels equal: the hyper-parameters are those of the prior"
@@ -99,10 +106,11 @@ class GaussianProcess:
             some = spread(len(y), min(len(y), self.fit_observations))
             if len(some) < len(y):
                 notes = (*notes, f"its hyper-parameters come from {len(some)} rows spread evenly over those")
-            found, note = most_probable(self.kernel, [block[some] for block in points], labels[some], found)
+            own = None if stated is None else stated[some]
+            found, note = most_probable(self.kernel, [block[some] for block in points], labels[some], found, own)
             notes = (*notes, note) if note else notes
         self.notes = notes
-        self._condition(found, points, labels)
+        self._condition(found, points, labels, stated)
         return self
 
     def posterior(self, x: np.ndarray, noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -156,11 +164,14 @@ class GaussianProcess:
         query(np.empty((0, self._width)), self._width)
         return {"length_scale": list(self._found.length_scale), "noise": [self._found.noise]}
 
-    def _condition(self, found: Hyperparameters, points: list[torch.Tensor], labels: torch.Tensor) -> None:
+    def _condition(
+        self, found: Hyperparameters, points: list[torch.Tensor], labels: torch.Tensor, stated: torch.Tensor | None
+    ) -> None:
         self._found, self._points = found, points
         self.noise_std = math.sqrt(found.noise) * self._y_scale
         with torch.no_grad():
             gram = self._correlation(points, points) + found.noise * torch.eye(len(labels), dtype=labels.dtype)
+            gram = gram if stated is None else gram + torch.diag(stated)
             self._factor = torch.linalg.cholesky(gram)
             constant, residual = centred(self._factor, labels)
             self._weights = torch.linalg.solve_triangular(self._factor.T, residual[:, None], upper=True)[:, 0]

@@ -77,7 +77,7 @@ def usual(blocks: Sequence[int]) -> Hyperparameters:
 
 
 def most_probable(
-    kernel: Kernel, points: Sequence[Tensor], labels: Tensor, start: Hyperparameters
+    kernel: Kernel, points: Sequence[Tensor], labels: Tensor, start: Hyperparameters, stated: Tensor | None = None
 ) -> tuple[Hyperparameters, str]:
     """Return the hyper-parameters of greatest posterior density near `start`, and a note if the search stopped early.
 
@@ -90,16 +90,19 @@ def most_probable(
         points: Blocks (n, width) of standardised features.
         labels: Standardised labels, (n,).
         start: Where the search begins.
+        stated: Variance of each label's own noise, (n,), beside the noise that is learnt; None for none.
 
     """
     length_scale_prior = LogNormalPrior(_log_length_scale(sum(block.shape[1] for block in points)), _SPREAD)
     noise_prior = LogNormalPrior(*_NOISE)
     eye = torch.eye(len(labels), dtype=labels.dtype)
+    own = None if stated is None else torch.diag(stated)
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         logs = torch.from_numpy(flat.copy()).requires_grad_(True)
         scales, noise = logs[:-1].exp(), logs[-1].exp()
-        factor = torch.linalg.cholesky(correlation(kernel, points, points, scales) + noise * eye)
+        gram = correlation(kernel, points, points, scales) + noise * eye
+        factor = torch.linalg.cholesky(gram if own is None else gram + own)
         _, residual = centred(factor, labels)
         evidence = 0.5 * residual.square().sum() + factor.diagonal().log().sum()
         prior = length_scale_prior.log_prob(scales).sum() + noise_prior.log_prob(noise)

@@ -50,6 +50,24 @@ def kept(x: np.ndarray, y: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarr
     return x[rows], y[rows], (f"{note} older ones",)
 
 
+def kept_std(std: np.ndarray | None, y: np.ndarray, limit: int) -> np.ndarray | None:
+    """Return the stated standard deviations of the labels that `kept` keeps; None where none is above zero.
+
+    Raises:
+        InputError: Another number of them than of labels (n,), or one that is negative or not finite.
+
+    """
+    if std is None:
+        return None
+    std = np.ascontiguousarray(std, dtype=np.float64)
+    if std.shape != np.shape(y) or not np.isfinite(std).all() or (std < 0).any():
+        raise InputError(
+            f"standard deviations of shape {std.shape} for labels of shape {np.shape(y)}",
+            "give one for each label, finite and 0 or more",
+        )
+    return std[keep_rows(len(std), limit)] if std.any() else None
+
+
 def query(x: np.ndarray, width: int) -> np.ndarray:
     """Return features (n, width) that a surrogate is asked at, in float64.
 

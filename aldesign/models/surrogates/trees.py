@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aldesign.errors import InputError
-from aldesign.models.surrogates.training_rows import kept, query
+from aldesign.models.surrogates.training_rows import kept, kept_std, query
 
 _MOST = 2**31 - 1  # seeds that scikit-learn takes
 
@@ -44,8 +44,14 @@ class ExtraTrees:
         self.noise_std = float("nan")
         self._width = 0
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> ExtraTrees:
+    def fit(self, x: np.ndarray, y: np.ndarray, std: np.ndarray | None = None) -> ExtraTrees:
         """Learn from features (n, d) and labels (n,) in eV, rows in trial order; return self.
+
+        Args:
+            x: Features.
+            y: Labels.
+            std: Stated standard deviation of each label in eV, (n,). Trees have no noise of single labels: they
+                take all labels alike, and say so in `notes`.
 
         Raises:
             InputError: No rows, shapes that do not match, or a value that is not finite.
@@ -53,7 +59,10 @@ class ExtraTrees:
         """
         from sklearn.ensemble import ExtraTreesRegressor
 
+        std = kept_std(std, y, self.max_observations)
         x, y, self.notes = kept(x, y, self.max_observations)
+        if std is not None:
+            self.notes = (*self.notes, "trees take all labels alike, whatever uncertainty is stated for them")
         forest = ExtraTreesRegressor(
             self.trees,
             min_samples_leaf=self.leaf,

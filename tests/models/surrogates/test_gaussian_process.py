@@ -203,3 +203,51 @@ def test_hyper_parameters_survive_json_and_start_the_next_fit_where_the_last_one
     np.testing.assert_allclose(again.posterior(x)[0], first.posterior(x)[0], atol=1e-3)
     with pytest.raises(InputError, match="call fit first"):
         GaussianProcess().hyperparameters()
+
+
+def test_stated_noise_is_scikit_learns_alpha_beside_the_learnt_noise():
+    x, y = sample()
+    query = sample(20, seed=1)[0]
+    stated = np.where(np.arange(len(y)) % 3 == 0, 0.4, 0.0)
+    ours = GaussianProcess().fit(x, y, stated)
+    mean, std = ours.posterior(query)
+    z, scale = (y - y.mean()) / y.std() - ours._constant, np.sqrt(x.var(axis=0).mean())
+    alpha = (ours.noise_std / y.std()) ** 2 + (stated / y.std()) ** 2
+    length = ours.hyperparameters()["length_scale"][0]
+    peer = GaussianProcessRegressor(Matern(length, nu=2.5), optimizer=None, alpha=alpha)
+    peer.fit((x - x.mean(0)) / scale, z)
+    theirs, their_std = peer.predict((query - x.mean(0)) / scale, return_std=True)
+    np.testing.assert_allclose(mean, (theirs + ours._constant) * y.std() + y.mean(), rtol=1e-8)
+    np.testing.assert_allclose(std, their_std * y.std(), rtol=1e-6)
+
+
+def test_a_wild_label_counts_for_less_if_it_says_so():
+    x, y = sample()
+    wild = y.copy()
+    wild[7] += 3.0
+    stated = np.zeros(len(y))
+    stated[7] = 3.0
+    believed = GaussianProcess().fit(x, wild).posterior(x[7:8])[0]
+    doubted = GaussianProcess().fit(x, wild, stated).posterior(x[7:8])[0]
+    assert abs(doubted - y[7]) < 0.5 * abs(believed - y[7])
+
+
+def test_no_stated_noise_leaves_every_bit_as_it_was():
+    x, y = sample()
+    query = sample(20, seed=1)[0]
+    plain = GaussianProcess().fit(x, y).posterior(query)
+    for nothing in (None, np.zeros(len(y))):
+        np.testing.assert_array_equal(plain, GaussianProcess().fit(x, y, nothing).posterior(query))
+
+
+def test_stated_noise_stays_with_the_rows_that_are_kept():
+    x, y = sample()
+    rows, stated = keep_rows(len(y), 20), np.linspace(0.0, 1.0, len(y))
+    few = GaussianProcess(max_observations=20).fit(x, y, stated).posterior(x)
+    np.testing.assert_array_equal(few, GaussianProcess().fit(x[rows], y[rows], stated[rows]).posterior(x))
+
+
+@pytest.mark.parametrize("stated", [np.array([0.1]), np.full(60, -0.1), np.full(60, np.nan)])
+def test_stated_noise_that_cannot_be_is_refused(stated):
+    with pytest.raises(InputError, match="give one for each label, finite and 0 or more"):
+        GaussianProcess().fit(*sample(), stated)
