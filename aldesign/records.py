@@ -24,9 +24,10 @@ class Source(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Life cycle of a trial: REJECTED by a screen, or PENDING until one of the last three.
+    """Life cycle of a trial: REJECTED by a screen, or PENDING until one of the last four.
 
-    FAILED means that the oracle answered with an error; ABANDONED that no answer came in three attempts.
+    FAILED means that the oracle answered with an error; ABANDONED that no answer came in three attempts; WITHDRAWN
+    that nobody will measure it.
     """
 
     REJECTED = "rejected"
@@ -34,10 +35,11 @@ class TrialState(StrEnum):
     MEASURED = "measured"
     FAILED = "failed"
     ABANDONED = "abandoned"
+    WITHDRAWN = "withdrawn"
 
     @property
     def finished(self) -> bool:
-        """Whether the trial will never change again."""
+        """Whether no answer is awaited."""
         return self is not TrialState.PENDING
 
 

@@ -41,6 +41,12 @@ def run(campaign: Campaign, limit: int | None = None) -> str:
 
 def iterate(campaign: Campaign, wanted: int) -> None:
     """Learn, propose, screen, write it down, and only then pay for at most `wanted` answers."""
+    propose(campaign, wanted)
+    measure(campaign)
+
+
+def propose(campaign: Campaign, wanted: int) -> int:
+    """Learn, propose, screen and write down at most `wanted` candidates; return the iteration's number."""
     seconds: dict[str, float] = {}
     iteration = campaign.state.next_iteration
     campaign.announce("learning", iteration=iteration)
@@ -49,16 +55,19 @@ def iterate(campaign: Campaign, wanted: int) -> None:
     with timed(seconds, "propose"):
         batch = choose(campaign.parts, learned, campaign.state, iteration, wanted)
     campaign.record_proposal(iteration, batch, seconds)
-    measure(campaign)
+    return iteration
 
 
 def measure(campaign: Campaign) -> None:
-    """Ask the oracle for every pending trial, write down each answer as it lands, and close the iteration."""
+    """Ask the oracle for every pending trial, write down each answer as it lands, and close the iteration.
+
+    What was handed out to people or a queue is theirs to answer.
+    """
     iteration = campaign.state.open_iteration
     seconds: dict[str, float] = {}
     if not campaign.awaits_answers:
         with timed(seconds, "measure"):
-            for trial, prediction in campaign.answers(campaign.state.pending):
+            for trial, prediction in campaign.answers(campaign.state.unasked):
                 campaign.record_answer(trial, prediction)
     if iteration is not None:
         campaign.close(iteration, seconds)

@@ -49,6 +49,29 @@ class StructureRecord:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A question that was handed out.
+
+    Attributes:
+        trial: Trial number.
+        to: Who is to answer; may be empty.
+        time: Unix time of the question.
+        cif: Name of its CIF; empty without a crystal.
+        relaxed: Whether its crystal was relaxed.
+        facts: Template, mapping, energies and the crystal itself, as JSON values; empty where none was asked for.
+        reason: Why there is no crystal, or what stands against it.
+    """
+
+    trial: int
+    to: str = ""
+    time: float = 0.0
+    cif: str = ""
+    relaxed: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class CampaignState:
     """An immutable view of a campaign after some number of events.
 
@@ -57,6 +80,8 @@ class CampaignState:
         trials: Every trial by number.
         proposals: Every iteration's proposal by number; 0 is the seed.
         structures: Crystals by trial number.
+        asked: Questions handed out, by trial number; answered ones stay, released ones do not.
+        told: What was told of each trial from outside, in order, as JSON values (see `telling`).
         stopped: Why the campaign ended, empty while it may go on.
         last_event: Number of the last event folded in.
         started: Unix time of the first event.
@@ -67,6 +92,8 @@ class CampaignState:
     trials: Mapping[int, Trial] = field(default_factory=dict)
     proposals: Mapping[int, Proposal] = field(default_factory=dict)
     structures: Mapping[int, StructureRecord] = field(default_factory=dict)
+    asked: Mapping[int, Asked] = field(default_factory=dict)
+    told: Mapping[int, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     stopped: str = ""
     last_event: int = 0
     started: float = 0.0
@@ -99,8 +126,18 @@ class CampaignState:
         return self.in_state(TrialState.PENDING)
 
     @property
+    def unasked(self) -> list[Trial]:
+        """Pending trials that were handed out to nobody, by number."""
+        return [trial for trial in self.pending if trial.number not in self.asked]
+
+    @property
+    def waiting(self) -> list[Trial]:
+        """Pending trials that were handed out, by number."""
+        return [trial for trial in self.pending if trial.number in self.asked]
+
+    @property
     def paid(self) -> int:
-        """Answers asked for by iterations, seed rows and rejected trials not counted."""
+        """Answers that iterations got; seed rows, rejected and withdrawn trials are not counted."""
         states = (TrialState.MEASURED, TrialState.FAILED, TrialState.ABANDONED)
         return sum(1 for t in self.in_state(*states) if t.iteration > 0 and t.candidate.source is not Source.USER)
 
@@ -135,6 +172,11 @@ class CampaignState:
             return self
         return replace(self, trials={**self.trials, **changed})
 
+    def _with_told(self, trial: int, payload: Mapping[str, Any]) -> CampaignState:
+        if "told" not in payload:
+            return self
+        return replace(self, told={**self.told, trial: (*self.told.get(trial, ()), payload["told"])})
+
 
 class _Growing(dict[int, Trial]):
     """Trials of a state that nobody has seen yet, so that folding a long journal does not copy them at each event."""
@@ -163,7 +205,8 @@ def _answered(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState
     prediction: Prediction = prediction_from_json(payload["prediction"])
     trial = state.trials[payload["trial"]]
     outcome = TrialState.MEASURED if prediction.ok else TrialState.FAILED
-    return state._with_trials([replace(trial, state=outcome, prediction=prediction, attempts=trial.attempts + 1)])
+    state = state._with_trials([replace(trial, state=outcome, prediction=prediction, attempts=trial.attempts + 1)])
+    return state._with_told(trial.number, payload)
 
 
 def _abandoned(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
@@ -173,7 +216,23 @@ def _abandoned(state: CampaignState, payload: Mapping[str, Any]) -> CampaignStat
 
 
 def _told(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
-    return state._with_trials([trial_from_json(payload["trial"])])
+    trial = trial_from_json(payload["trial"])
+    return state._with_trials([trial])._with_told(trial.number, payload)
+
+
+def _asked(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    questions = [Asked(**question) for question in payload["questions"]]
+    return replace(state, asked={**state.asked, **{question.trial: question for question in questions}})
+
+
+def _released(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    return replace(state, asked={k: v for k, v in state.asked.items() if k not in payload["trials"]})
+
+
+def _withdrawn(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    prediction = prediction_from_json(payload["prediction"])
+    trials = [state.trials[number] for number in payload["trials"]]
+    return state._with_trials(replace(t, state=TrialState.WITHDRAWN, prediction=prediction) for t in trials)
 
 
 def _closed(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
@@ -198,6 +257,9 @@ _CHANGES = {
     "answered": _answered,
     "abandoned": _abandoned,
     "told": _told,
+    "asked": _asked,
+    "released": _released,
+    "withdrawn": _withdrawn,
     "closed": _closed,
     "structured": _structured,
     "stopped": _stopped,
