@@ -29,7 +29,8 @@ class Settings:
         cutoff_ev: Kinetic-energy cutoff of the plane waves, eV.
         kpoint_density: k-points per Å⁻¹ along each reciprocal vector, 2π included, of the Γ-centred even mesh on
             which the density is made self-consistent.
-        band_density: k-points per Å⁻¹ along the lines between special points, at which bands are looked at besides.
+        band_density: k-points per Å⁻¹ along the lines between special points, at which bands are looked at besides;
+            beside the edges found it is looked more closely.
         smearing_ev: Width of the Fermi-Dirac occupations, eV.
         spin: ``auto`` polarises where elements ask for it, ``none`` never, ``collinear`` always.
         max_iterations: Iterations to self-consistency at most.
@@ -42,8 +43,8 @@ class Settings:
     level: str = "PBE"
     preset: str = "production"
     cutoff_ev: float = 600.0
-    kpoint_density: float = 3.0
-    band_density: float = 6.0
+    kpoint_density: float = 2.5
+    band_density: float = 3.0
     smearing_ev: float = 0.01
     spin: Spin = "auto"
     max_iterations: int = 80
@@ -113,12 +114,12 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"cutoff_ev": 400.0, "kpoint_density": 2.0, "band_density": 3.0},
-    "production": {"cutoff_ev": 600.0, "kpoint_density": 3.0, "band_density": 6.0},
+    "fast": {"cutoff_ev": 450.0, "kpoint_density": 1.5, "band_density": 2.0},
+    "production": {"cutoff_ev": 600.0, "kpoint_density": 2.5, "band_density": 3.0},
     "tight": {
         "cutoff_ev": 900.0,
         "kpoint_density": 5.0,
-        "band_density": 12.0,
+        "band_density": 8.0,
         "density": 1e-4,
         "eigenstates_ev2": 1e-7,
     },
