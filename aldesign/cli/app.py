@@ -14,6 +14,7 @@ from aldesign.cli import (
     audit,
     campaign,
     data,
+    dft,
     evaluate,
     generate,
     listing,
@@ -89,6 +90,7 @@ for _module in (
     survey,
     generate,
     structures,
+    dft,
     data,
     listing,
 ):

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, NoReturn
 
 from aldesign.dft.results import Result, crystal_to_json
@@ -70,6 +71,7 @@ def run_job(
     limits: Limits | None = None,
     folder: Path | None = None,
     keep_failed: bool = False,
+    stop: Event | None = None,
 ) -> Result:
     """Compute one crystal in a child process, on one core.
 
@@ -82,6 +84,7 @@ def run_job(
         limits: What it may cost; an hour where None.
         folder: Where a scratch folder is made; the system's folder for temporary files where None.
         keep_failed: Whether the scratch folder of a failure is left for people to look at; else it is removed.
+        stop: Once it is set, the calculation is killed: for threads, which no signal reaches.
 
     Raises:
         CalculationError: There is no result; its `kind` and text say why.
@@ -96,7 +99,7 @@ def run_job(
         raise _no_place(error, folder or Path(tempfile.gettempdir())) from error
     done = False
     try:
-        result = _Job(crystal, settings, limits, scratch, keep_failed).answer()
+        result = _Job(crystal, settings, limits, scratch, keep_failed).answer(stop)
         done = True
         return result
     except OSError as error:
@@ -143,7 +146,7 @@ class _Job:
         finally:
             os.close(theirs)
 
-    def answer(self) -> Result:
+    def answer(self, stop: Event | None = None) -> Result:
         """Wait for the result; raise CalculationError where there is none."""
         content = bytearray()
         try:
@@ -153,6 +156,8 @@ class _Job:
                     content += part
                     if not part:  # the end: nothing more will come, and looking would not pause
                         time.sleep(_LOOK_SECONDS / 10)
+                if stop is not None and stop.is_set():
+                    self._fail("killed", f"interrupted: {self._how_far()}", "ask again")
                 self._look()
             while part := os.read(self._pipe, 1 << 20):
                 content += part

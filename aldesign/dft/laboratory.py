@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 from aldesign.dft.cells import primitive
@@ -22,10 +23,11 @@ from aldesign.structures.cif import formula_of
 
 
 class Answer(NamedTuple):
-    """A result, and whether it had been computed before."""
+    """A result, whether it had been computed before, and why the store could not keep it, if so."""
 
     result: Result
     from_store: bool
+    unkept: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Laboratory:
         limits: What one calculation may cost.
         scratch: Folder for the calculations' own files; the system's temporary folder where None.
         retry: Whether a crystal that failed in a way that would come again is tried again all the same.
+        stop: Once it is set, calculations under way are killed.
 
     """
 
@@ -44,6 +47,7 @@ class Laboratory:
     limits: Limits = field(default_factory=Limits)
     scratch: Path | None = None
     retry: bool = False
+    stop: Event | None = None
 
     def compute(self, crystal: Crystal, settings: Settings) -> Result:
         """Return the result of a crystal; see `answer`."""
@@ -66,7 +70,7 @@ class Laboratory:
             return found
         with _alone(self.store.path, _claim(primitive(crystal), settings)):
             found = self._stored(crystal, settings)  # another may have computed it meanwhile
-            return found if found is not None else Answer(self._computed(crystal, settings), from_store=False)
+            return found if found is not None else self._computed(crystal, settings)
 
     def _stored(self, crystal: Crystal, settings: Settings) -> Answer | None:
         result = self.store.get(crystal, settings)
@@ -76,9 +80,9 @@ class Laboratory:
             raise failure
         return None
 
-    def _computed(self, crystal: Crystal, settings: Settings) -> Result:
+    def _computed(self, crystal: Crystal, settings: Settings) -> Answer:
         try:
-            result = run_job(crystal, settings, self.limits, self.scratch)
+            result = run_job(crystal, settings, self.limits, self.scratch, stop=self.stop)
         except CalculationError as error:
             with suppress(AldesignError):  # the failure itself is what matters
                 self.store.put_failure(crystal, settings, error, self.limits)
@@ -86,8 +90,9 @@ class Laboratory:
         try:
             self.store.put(crystal, result)
         except AldesignError as error:
-            return replace(result, notes=(*result.notes, f"the result is not kept: {error}"))
-        return result
+            told = replace(result, notes=(*result.notes, f"the result is not kept: {error}"))
+            return Answer(told, False, str(error))
+        return Answer(result, False)
 
 
 def _claim(cell: Crystal, settings: Settings) -> str:

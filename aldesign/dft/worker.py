@@ -64,7 +64,10 @@ def describe(error: BaseException) -> dict[str, str]:
     if isinstance(error, AldesignError):
         return {"kind": "crash", "message": error.message, "hint": error.hint}
     traceback.print_exception(error)
-    return {"kind": "crash", "message": traceback.format_exception_only(error)[-1].strip(), "hint": ""}
+    message = traceback.format_exception_only(error)[-1].strip()
+    if frames := traceback.extract_tb(error.__traceback__):
+        message += f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+    return {"kind": "crash", "message": message, "hint": ""}
 
 
 def _causes(error: BaseException | None) -> Any:
