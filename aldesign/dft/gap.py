@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,22 +66,20 @@ def edges(energies_ev: np.ndarray, kpoints: np.ndarray, occupied: tuple[int, ...
     )
 
 
-def between(path: np.ndarray, special: Sequence[np.ndarray], found: Edges, parts: int = 4) -> np.ndarray:
+def between(path: np.ndarray, found: Edges, parts: int = 3) -> np.ndarray:
     """Return further k-points beside the edges, (n, 3), in reciprocal vectors.
 
-    Most edges lie at special points; some only seem to, such as that of silicon's conduction band, which is near X.
-    So the steps from a special point are halved, and those from other points divided into `parts`.
+    Edges often lie at special points, and some only seem to: that of silicon's conduction band is near X. So every
+    step beside an edge is divided.
 
     Args:
         path: The points along lines that were looked at, (m, 3).
-        special: The special points, (3,) each.
         found: The edges so far.
-        parts: Into how many parts each step beside an edge between special points is divided.
+        parts: Into how many parts each step is divided.
     """
+    steps = np.arange(1, parts)[:, None] / parts
     fresh: list[np.ndarray] = []
-    for point in sorted({p for p in (found.vbm_kpoint, found.cbm_kpoint) if p is not None}):
-        count = 2 if any(np.allclose(point, other, atol=1e-4) for other in special) else parts
-        steps = np.arange(1, count)[:, None] / count
+    for point in {p for p in (found.vbm_kpoint, found.cbm_kpoint) if p is not None}:
         for i in np.flatnonzero(np.isclose(path, point, atol=1e-4).all(axis=1)).tolist():
             for j in (i - 1, i + 1):
                 if 0 <= j < len(path):

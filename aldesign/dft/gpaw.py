@@ -152,7 +152,7 @@ def _edges(
     energies = np.concatenate([mesh[:, :, :kept], lines], axis=1)
     points = np.concatenate([points, path.kpts])
     found = edges(energies, points, occupied)
-    closer = between(path.kpts, list(path.special_points.values()), found)
+    closer = between(path.kpts, found)
     if len(closer):
         finer = _bands(calc, closer, kept, settings, folder / "edges.txt")
         energies, points = np.concatenate([energies, finer], axis=1), np.concatenate([points, closer])
