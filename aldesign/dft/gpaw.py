@@ -27,7 +27,6 @@ from aldesign.records import Crystal
 
 NAME = "gpaw"
 _FUNCTIONAL = {"PBE": "PBE", "GLLB-SC": "GLLBSC"}
-_ABOVE_GAP_EV = 0.5  # conduction bands up to here above their bottom are converged
 
 
 def missing() -> str | None:
@@ -120,7 +119,6 @@ def _converged(cell: Crystal, settings: Settings, moments: np.ndarray | None, fo
             "energy": settings.energy_ev,
             "density": settings.density,
             "eigenstates": settings.eigenstates_ev2,
-            "bands": f"CBM+{_ABOVE_GAP_EV}",
         },
         txt=str(folder / "gpaw.txt"),
     )
