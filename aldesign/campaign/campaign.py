@@ -236,7 +236,7 @@ class Campaign:
 
     def crystals(self, planned: Sequence[tuple[Trial, Sequence[Assignment]]]) -> Iterator[dict[str, Any]]:
         """Yield the event that records each trial's crystal, as they land, in any order."""
-        asked = [(trial, tried, finishing.job(self.parts, tried)) for trial, tried in planned]
+        asked = [(trial, tried, finishing.job(self.parts, trial, tried)) for trial, tried in planned]
         for trial, tried, job in asked:
             if job is None:
                 yield finishing.record(self.parts, trial, tried, None)

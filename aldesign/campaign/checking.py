@@ -49,6 +49,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "surrogate": f"{spec.surrogate.kind} on {', '.join(spec.surrogate.features)}",
         "features": sum(parts.features.blocks),
         "acquisition": spec.acquisition.kind,
+        "pool": "none: formulas are made" if parts.pool is None else f"{len(parts.pool)} from {spec.space.pool}",
         "screens": ", ".join(screen.name for screen in screens),
         "templates": f"{len(parts.templates)} from {spec.structures.templates}",
         "known_phases": "none" if parts.hull is None else f"{len(parts.hull)} from {spec.structures.hull}",
@@ -86,6 +87,7 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     if parts.spec.execution.workers != "auto":
         worker_count(parts.spec.execution.workers)
     parts.digests()
+    pool = _of_pool(parts)
     usable = len(encodable(parts, trials)[0])
     left_out = f"{len(trials) - usable} of {len(trials)} seed rows are not learned from: fractional amounts or above 20"
     if usable < 2:
@@ -93,7 +95,21 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
             f"a campaign learns from at least 2 seed rows, and has {usable}: {left_out if trials else 'no rows'}",
             "give more rows of whole amounts up to 20 (data)",
         )
-    return [*([left_out] if usable < len(trials) else []), *_of_sources(parts)]
+    return [*([left_out] if usable < len(trials) else []), *pool, *_of_sources(parts)]
+
+
+def _of_pool(parts: Parts) -> list[str]:
+    """Return what people should know of the candidates given. Raises InputError where the space allows none."""
+    if parts.pool is None:
+        return []
+    inside = int(parts.within(list(parts.pool.crystals)).sum())
+    if not inside:
+        raise InputError(
+            f"none of the {len(parts.pool)} formulas of {parts.spec.space.pool} (space.pool) is within the space",
+            "loosen space, e.g. --set space.max_atoms=200",
+        )
+    notes = [f"pool: {text}" for text in parts.pool.notes]
+    return notes + ([f"pool: {inside} of its formulas are within the space"] if inside < len(parts.pool) else [])
 
 
 def _of_sources(parts: Parts) -> list[str]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from aldesign.dft.results import crystal_from_json, crystal_to_json
 from aldesign.records import Candidate, OracleIdentity, Prediction, Source, Trial, TrialState, Verdict
+
+_MADE = (Source.LATENT, Source.GAN, Source.MUTATION)
 
 
 def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
@@ -20,8 +23,13 @@ def prediction_from_json(payload: Mapping[str, Any]) -> Prediction:
 
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:
-    """Return a trial as JSON values; crystals are not kept, for a template and a formula give them again."""
+    """Return a trial as JSON values, with its crystal where that was given.
+
+    What a template lent a new formula is not kept, for the two give it again.
+    """
     candidate = trial.candidate
+    kept = None if candidate.source in _MADE else candidate.crystal
+    given = {} if kept is None else {"crystal": crystal_to_json(kept)}
     return {
         "number": trial.number,
         "iteration": trial.iteration,
@@ -35,6 +43,7 @@ def trial_to_json(trial: Trial) -> dict[str, Any]:
         "attempts": trial.attempts,
         "expected": list(trial.expected) if trial.expected else None,
         "score": trial.score,
+        **given,
     }
 
 
@@ -49,6 +58,7 @@ def trial_from_json(payload: Mapping[str, Any]) -> Trial:
             source=Source(payload["source"]),
             latent=tuple(latent) if latent is not None else None,
             structure_id=payload["structure_id"],
+            crystal=crystal_from_json(payload["crystal"]) if payload.get("crystal") else None,
         ),
         state=TrialState(payload["state"]),
         verdicts=tuple(Verdict(**verdict) for verdict in payload["verdicts"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from aldesign.campaign.parts import Parts
@@ -13,6 +14,7 @@ from aldesign.campaign.state import CampaignState
 from aldesign.records import Crystal, Trial
 from aldesign.structures.assign import Assignment
 from aldesign.structures.cif import overlap
+from aldesign.structures.geometry import space_group, volume
 from aldesign.structures.making import Job, Recipe, Result, facts, finish, job_of, plan
 
 
@@ -31,13 +33,37 @@ def recipe(section: StructuresSpec) -> Recipe:
 
 
 def prepare(parts: Parts, trial: Trial) -> list[Assignment]:
-    """Return crystals for the trial's formula in the templates that fit best, or one entry that says why none does."""
+    """Return crystals for the trial's formula in the templates that fit best, or one entry that says why none does.
+
+    A candidate that came with its crystal keeps it.
+    """
+    given = trial.candidate.crystal
+    if given is not None:
+        symbol, number = space_group(given)
+        size = volume(given) / len(given)
+        return [
+            Assignment(
+                trial.candidate.formula,
+                given,
+                template_id=given.id,
+                template_formula=trial.candidate.formula,
+                emd=0.0,
+                space_group=symbol,
+                space_group_number=number,
+                volume_per_atom=size,
+                likelihood=1.0,
+            )
+        ]
     return plan(trial.candidate.formula, parts.templates, recipe(parts.spec.structures))
 
 
-def job(parts: Parts, tried: Sequence[Assignment]) -> Job | None:
-    """Return what workers are to compute for these crystals; None where there is none."""
-    return job_of(tried, recipe(parts.spec.structures))
+def job(parts: Parts, trial: Trial, tried: Sequence[Assignment]) -> Job | None:
+    """Return what workers are to compute for these crystals; None where there is none.
+
+    A crystal that the candidate came with is not relaxed: the answer was about this one.
+    """
+    how = recipe(parts.spec.structures)
+    return job_of(tried, how if trial.candidate.crystal is None else replace(how, relax=False))
 
 
 def record(parts: Parts, trial: Trial, tried: Sequence[Assignment], result: Result | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aldesign.campaign.given import Given, read_given
 from aldesign.campaign.ranking import objective
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.errors import AldesignError, OracleError, SpecError
@@ -90,9 +91,15 @@ class Parts:
         from aldesign.models.gan import FormulaGAN
 
         section = self.spec.generator
-        if section is None or section.fraction == 0:
+        if section is None or section.fraction == 0 or self.spec.space.pool is not None:
             return None
         return FormulaGAN.load(Path(section.path) if section.path else None)
+
+    @cached_property
+    def pool(self) -> Given | None:
+        """The candidates to choose from, if the campaign names them. Raises InputError where they cannot be read."""
+        path = self.spec.space.pool
+        return None if path is None else read_given(Path(path))
 
     @cached_property
     def allowed(self) -> list[str]:
@@ -307,6 +314,8 @@ class Parts:
             if isinstance(options, dict) and "formation_energy" in options:
                 name = (options["formation_energy"] or {}).get("oracle", FORESEER)
                 found["screening oracle"] = load_oracle(name).card.identity.digest
+        if self.pool is not None:
+            found["pool"] = self.pool.digest
         if self.hull is not None:
             found["known phases"] = self.hull.digest
         return {**found, "templates": self.templates.digest}

@@ -1,7 +1,8 @@
-"""Where proposals come from: the latent space, the generator, and small changes of the best."""
+"""Where proposals come from: the latent space, the generator, small changes of the best; or a given pool alone."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import numpy as np
 from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
 from aldesign.campaign.ranking import FEW
+from aldesign.campaign.spec import CampaignSpec
 from aldesign.chemistry.formula import compositions
 from aldesign.chemistry.mutations import mutate
 from aldesign.chemistry.neutrality import Options, valid_mask
@@ -52,17 +54,11 @@ def propose(
     """
     spec = parts.spec
     counts: Counter[str] = Counter()
-    shares = {Source.LATENT: spec.acquisition.proposals}
-    searched = search(parts, learned, iteration, attempt, counts)
-    made: dict[Source, Sequence[str]] = {Source.LATENT: searched}
-    others = [part.fraction for part in (spec.generator, spec.mutations) if part is not None]
-    whole = spec.acquisition.proposals / (1 - sum(others))
-    if parts.generator is not None and spec.generator is not None:
-        made[Source.GAN] = generate(parts, iteration, attempt, counts)
-        shares[Source.GAN] = round(whole * spec.generator.fraction)
-    if spec.mutations is not None and spec.mutations.fraction > 0:
-        made[Source.MUTATION] = change(parts, learned, iteration, attempt, counts)
-        shares[Source.MUTATION] = round(whole * spec.mutations.fraction)
+    made, shares = (
+        _made(parts, learned, iteration, attempt, counts)
+        if parts.pool is None
+        else ({Source.POOL: list(parts.pool.crystals)}, {Source.POOL: spec.acquisition.proposals})
+    )
     seen, origin = set(known), dict[str, Source]()
     for source, formulas in made.items():
         for formula in formulas:
@@ -75,9 +71,32 @@ def propose(
     pool: list[Scored] = []
     for source, share in shares.items():
         own = [item for item in scored if item.candidate.source is source]
-        early, late = spread([item.candidate.formula for item in own], spec.acquisition.per_system)
+        early, late = spread([item.candidate.formula for item in own], most_alike(spec))
         pool += [own[row] for row in [*early, *late][:share]]
     return sorted(with_latents(parts, pool), key=lambda item: -item.score), counts
+
+
+def _made(
+    parts: Parts, learned: Learned, iteration: int, attempt: int, counts: Counter[str]
+) -> tuple[dict[Source, Sequence[str]], dict[Source, int]]:
+    """Return new formulas by source, and how many of each the pool may hold."""
+    spec = parts.spec
+    shares = {Source.LATENT: spec.acquisition.proposals}
+    made: dict[Source, Sequence[str]] = {Source.LATENT: search(parts, learned, iteration, attempt, counts)}
+    others = [part.fraction for part in (spec.generator, spec.mutations) if part is not None]
+    whole = spec.acquisition.proposals / (1 - sum(others))
+    if parts.generator is not None and spec.generator is not None:
+        made[Source.GAN] = generate(parts, iteration, attempt, counts)
+        shares[Source.GAN] = round(whole * spec.generator.fraction)
+    if spec.mutations is not None and spec.mutations.fraction > 0:
+        made[Source.MUTATION] = change(parts, learned, iteration, attempt, counts)
+        shares[Source.MUTATION] = round(whole * spec.mutations.fraction)
+    return made, shares
+
+
+def most_alike(spec: CampaignSpec) -> int:
+    """Return how many formulas of the same elements are chosen together; a random choice looks at no formula."""
+    return sys.maxsize if spec.acquisition.kind == "random" else spec.acquisition.per_system
 
 
 def spread(formulas: Sequence[str], most: int) -> tuple[list[int], list[int]]:
@@ -184,9 +203,14 @@ def score(parts: Parts, learned: Learned, found: Mapping[str, Source], rng: np.r
 
 
 def with_latents(parts: Parts, pool: Sequence[Scored]) -> list[Scored]:
-    """Return the pool with the latent point that stands for each formula."""
+    """Return the pool with the latent point that stands for each formula, and its crystal where one was given."""
     latents = parts.encoder.encode([item.candidate.formula for item in pool])
     return [
-        replace(item, candidate=replace(item.candidate, latent=tuple(round(float(x), 6) for x in point)))
+        replace(item, candidate=_whole(parts, item.candidate, tuple(round(float(x), 6) for x in point)))
         for item, point in zip(pool, latents, strict=True)
     ]
+
+
+def _whole(parts: Parts, candidate: Candidate, latent: tuple[float, ...]) -> Candidate:
+    crystal = None if parts.pool is None else parts.pool.crystals[candidate.formula]
+    return replace(candidate, latent=latent, structure_id=crystal.id if crystal else None, crystal=crystal)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from aldesign.campaign.learning import Learned
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.pool import Scored, propose, spread
+from aldesign.campaign.pool import Scored, most_alike, propose, spread
 from aldesign.campaign.state import CampaignState
 from aldesign.models.acquisition.batch import choose_batch
 from aldesign.records import Candidate, Trial, TrialState, Verdict
@@ -61,6 +62,11 @@ def with_structures(parts: Parts, survivors: list[Screened], wanted: int) -> lis
             break
         section = parts.spec.structures
         formula = item.scored.candidate.formula
+        if (given := item.scored.candidate.crystal) is not None:
+            verdict = Verdict("structure", True, f"the pool's own crystal {given.id}", {"structure_id": given.id})
+            done.append(Screened(item.scored, (*item.verdicts, verdict)))
+            found += 1
+            continue
         match = assign(formula, parts.templates, section.max_emd, tries=section.tries)
         passed = match.crystal is not None
         reason = f"template {match.template_id}" if passed else match.reason
@@ -91,7 +97,7 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
     rejected: dict[str, Screened] = {}
     refused_before = {t.candidate.formula for t in state.in_state(TrialState.REJECTED)}
     taken = {t.candidate.formula for t in state.trials.values() if t.state is not TrialState.REJECTED}
-    for attempt in range(ROUNDS):
+    for attempt in range(ROUNDS) if parts.pool is None else count():
         pool, drawn = propose(parts, learned, iteration, attempt, taken | passed.keys() | rejected.keys())
         counts.update(drawn)
         counts.update(pool=len(pool), valid_before_screening=_valid(pool))
@@ -102,7 +108,7 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
             survivors = with_structures(parts, survivors, _FITTED * wanted - len(passed))
             rejected.update({item.scored.candidate.formula: item for item in survivors if not item.passed})
         passed.update({i.scored.candidate.formula: i for i in survivors if i.passed})
-        if len(passed) >= wanted:
+        if len(passed) >= wanted or not (pool or parts.pool is None):
             break
     best = together(parts, learned, list(passed.values()), wanted, iteration)
     new = [item for item in rejected.values() if item.scored.candidate.formula not in refused_before]
@@ -145,7 +151,7 @@ def together(parts: Parts, learned: Learned, items: Sequence[Screened], wanted: 
         rng = stream(parts.spec.seed, iteration, "batch")
         rows = choose_batch(learned.surrogate, x, parts.acquirer(learned.incumbent), most, rng)
     ordered = [ranked[row] for row in rows.tolist()]
-    first, others = spread([item.scored.candidate.formula for item in ordered], parts.spec.acquisition.per_system)
+    first, others = spread([item.scored.candidate.formula for item in ordered], most_alike(parts.spec))
     return [ordered[row] for row in [*first, *others][:wanted]]
 
 
@@ -154,7 +160,7 @@ def _trial(number: int, iteration: int, item: Screened) -> Trial:
     return Trial(
         number,
         iteration,
-        candidate if item.passed else replace(candidate, latent=None),
+        candidate if item.passed else replace(candidate, latent=None, structure_id=None, crystal=None),
         TrialState.PENDING if item.passed else TrialState.REJECTED,
         item.verdicts,
         expected=item.scored.expected,

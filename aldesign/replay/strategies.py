@@ -148,6 +148,8 @@ def refuse_unlearnable(spec: CampaignSpec) -> None:
             "a replay looks up gaps alone, and this campaign weighs them against formation energies (ehvi)",
             "replay its gap: --set acquisition.kind=ucb --set target.also=null",
         )
+    if spec.acquisition.kind == "random":
+        raise SpecError("this campaign chooses at random", "a replay compares with --strategies random")
 
 
 def learner_facts(spec: CampaignSpec) -> dict[str, Any]:

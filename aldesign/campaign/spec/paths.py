@@ -7,6 +7,7 @@ from typing import Any
 
 _PATHS: tuple[tuple[str, ...], ...] = (
     ("data", "path"),
+    ("space", "pool"),
     ("encoder", "path"),
     ("generator", "path"),
     ("oracle", "model"),

@@ -43,7 +43,11 @@ class TargetSpec(Section):
 
 
 class SpaceSpec(Section):
-    """Which formulas are allowed at all; of what is in `require`, a formula needs one element or more."""
+    """Which formulas are allowed at all; of what is in `require`, a formula needs one element or more.
+
+    `pool` is a file of formulas or crystals: candidates are chosen from it alone, and no formula is made. Where it has
+    a formula's crystal, that is the crystal which an oracle sees.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -51,6 +55,7 @@ class SpaceSpec(Section):
     n_elements: tuple[int, int] = (2, 5)
     max_count: int = Field(20, ge=1, le=20)
     max_atoms: int = Field(40, ge=2)
+    pool: str | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> SpaceSpec:
@@ -108,6 +113,7 @@ class AcquisitionSpec(Section):
     ``ucb`` is the mean plus `kappa` standard deviations (eight or more as long as no gap beyond `threshold`, in eV, is
     known), ``ei`` the expected improvement, ``thompson`` a draw from the posterior, ``probability`` the chance of a gap
     beyond `threshold` or inside the window, and ``ehvi`` the expected gain in hypervolume of gap and second property.
+    ``random`` asks for all alike: the baseline that a search must beat.
 
     The latent search starts from the `starts` best materials, stays within `trust` times the latent range of each
     and moves a share `free` of the coordinates. Of `samples` points the `proposals` that promise most are kept per
@@ -117,7 +123,7 @@ class AcquisitionSpec(Section):
     would not be full.
     """
 
-    kind: Literal["ucb", "ei", "thompson", "probability", "ehvi"] = "ucb"
+    kind: Literal["ucb", "ei", "thompson", "probability", "ehvi", "random"] = "ucb"
     kappa: float = Field(1.0, ge=0)
     threshold: float | None = None
     starts: int = Field(30, ge=1)

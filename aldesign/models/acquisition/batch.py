@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aldesign.errors import InputError
-from aldesign.models.acquisition import Acquirer
+from aldesign.models.acquisition import Acquirer, RandomChoice
 from aldesign.protocols import JointSurrogate, Surrogate
 
 SHORTLIST = 1000  # candidates that are weighed against each other
@@ -28,7 +28,7 @@ def choose_batch(
         x: Features of the candidates, (m, d).
         acquirer: What is sought.
         n: How many, 1 or more.
-        rng: Randomness of Thompson sampling; equal states give equal choices.
+        rng: Randomness of Thompson sampling and of random choice; equal states give equal choices.
 
     Raises:
         InputError: No candidates, or fewer than one is wanted.
@@ -36,6 +36,8 @@ def choose_batch(
     """
     if n < 1 or not len(x):
         raise InputError(f"a batch of {n} was to be chosen from {len(x)} candidates", "ask for one of one or more")
+    if isinstance(acquirer, RandomChoice):
+        return np.asarray(rng.permutation(len(x))[:n])
     mean, std = surrogate.posterior(x)
     if acquirer.sampled:
         return _sampled(surrogate, x, acquirer, mean, std, min(n, len(x)), rng)

@@ -13,8 +13,8 @@ from aldesign.errors import InputError
 
 Kind = Literal["maximize", "minimize", "window"]
 KINDS: tuple[Kind, ...] = ("maximize", "minimize", "window")
-Acquisition = Literal["ucb", "ei", "thompson", "probability"]
-ACQUISITIONS: tuple[Acquisition, ...] = ("ucb", "ei", "thompson", "probability")
+Acquisition = Literal["ucb", "ei", "thompson", "probability", "random"]
+ACQUISITIONS: tuple[Acquisition, ...] = ("ucb", "ei", "thompson", "probability", "random")
 
 # As long as nothing measured is good enough, what is unknown is worth more than what is expected: from 300 rows below
 # 3 eV, a gap above 6 eV is met after 92 labels with a kappa of 1, 43 with 4, 27 with 8 (means of 12 draws of rows).
@@ -238,6 +238,25 @@ class ThompsonSampling:
         return self.objective.utility(mean + std * rng.normal(size=mean.shape))
 
 
+@dataclass(frozen=True)
+class RandomChoice:
+    """A number between 0 and 1 drawn for each candidate, whatever is believed of it: the baseline of any search.
+
+    Attributes:
+        objective: What is wanted; it changes nothing.
+
+    """
+
+    objective: Objective
+    sampled: ClassVar[bool] = True
+
+    def score(self, mean: np.ndarray, std: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:  # noqa: ARG002
+        """Return n draws (n,). Raises InputError without a source of randomness."""
+        if rng is None:
+            raise InputError("a random choice draws, and was given no random generator", "pass rng")
+        return rng.random(np.shape(mean))
+
+
 def make_acquirer(
     kind: str,
     objective: Objective,
@@ -249,7 +268,7 @@ def make_acquirer(
     """Return the acquisition called `kind`.
 
     Args:
-        kind: ``"ucb"``, ``"ei"``, ``"thompson"`` or ``"probability"``.
+        kind: ``"ucb"``, ``"ei"``, ``"thompson"``, ``"probability"`` or ``"random"``.
         objective: What is wanted.
         kappa: Weight of the uncertainty, for ``ucb``; `BOLD` or more as long as `incumbent` misses `threshold`.
         incumbent: The best gap measured in eV, which ``ei`` needs.
@@ -262,6 +281,8 @@ def make_acquirer(
     if kind == "ucb":
         unmet = None not in (threshold, incumbent) and not objective.met(cast(float, incumbent), threshold)
         return UpperConfidenceBound(objective, max(kappa, BOLD) if unmet and objective.kind != "window" else kappa)
+    if kind == "random":
+        return RandomChoice(objective)
     if kind == "thompson":
         return ThompsonSampling(objective)
     if kind == "ei":
