@@ -11,6 +11,7 @@ from aldesign.campaign.spec import CampaignSpec, path_places
 
 MODELS = "models"
 _LEFT = ("data", "structures")  # the first are in the journal, the second may be large
+_SHARED = ("store", "templates")  # of an oracle: what other campaigns also read and write, and again what may be large
 
 
 def adopt(spec: CampaignSpec, directory: Path) -> CampaignSpec:
@@ -50,4 +51,4 @@ def located(spec: CampaignSpec, directory: Path) -> CampaignSpec:
 
 
 def _kept(content: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any], str]]:
-    return (found for found in path_places(content) if found[0][0] not in _LEFT)
+    return (found for found in path_places(content) if found[0][0] not in _LEFT and found[2] not in _SHARED)

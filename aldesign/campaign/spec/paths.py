@@ -12,12 +12,15 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("generator", "path"),
     ("oracle", "model"),
     ("oracle", "options", "path"),
+    ("oracle", "options", "store"),
+    ("oracle", "options", "templates"),
     ("structures", "templates"),
     ("structures", "hull"),
     ("target", "also", "model"),
 )
 _WORDS: dict[tuple[str, ...], str] = {
     ("structures", "templates"): "aflow",
+    ("oracle", "options", "templates"): "aflow",
     ("member", "model"): "shipped",
 }  # stand for no path
 
