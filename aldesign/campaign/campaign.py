@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from aldesign import __version__
-from aldesign.campaign import finishing, loop
+from aldesign.campaign import asking, finishing, loop, telling
+from aldesign.campaign.answers import Answer
 from aldesign.campaign.belongings import MODELS, adopt
 from aldesign.campaign.checking import build_all
 from aldesign.campaign.codec import prediction_to_json, trial_to_json
 from aldesign.campaign.journal import FILE_NAME, LOCK_NAME, Journal
-from aldesign.campaign.learning import learn
 from aldesign.campaign.measuring import answer, lost
 from aldesign.campaign.parts import Parts
-from aldesign.campaign.proposing import Batch, choose
+from aldesign.campaign.proposing import Batch
 from aldesign.campaign.ranking import Shortlist, best_first, shortlist
 from aldesign.campaign.reading import holds_events, spec_of
+from aldesign.campaign.repair import repairable
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec, ExecutionSpec, read_spec
 from aldesign.campaign.state import CampaignState, fold
@@ -30,7 +31,7 @@ from aldesign.files import write_text
 from aldesign.learning.threads import pin_threads
 from aldesign.records import Prediction, Trial
 from aldesign.structures.assign import Assignment
-from aldesign.structures.making import work
+from aldesign.structures.making import Job, work
 
 SPEC_NAME = "campaign.yaml"
 UNBEGUN = {SPEC_NAME, FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, MODELS}
@@ -158,21 +159,85 @@ class Campaign:
         loop.finish(self)
         return reason
 
-    def ask(self, n: int) -> list[Trial]:
-        """Return n candidates to measure: those that wait already, then newly proposed ones.
+    def ask(self, n: int, to: str = "", crystals: asking.Crystals = "none", *, new: bool = False) -> list[Trial]:
+        """Hand out n candidates to measure that were handed out to nobody before.
 
-        Pending candidates count as measured at their expected gap, so that new ones avoid them. There are fewer
-        than n where the budget or the screens leave fewer.
+        First come those that were proposed and not asked yet, then new ones. All that is pending counts as measured
+        at its expected gap, so that new ones avoid it. That they are asked is in the journal before they are returned;
+        `state.waiting` lists all that are asked and not answered. There are fewer than n where the budget or the
+        screens leave fewer.
+
+        Args:
+            n: How many.
+            to: Who is to answer, for the record.
+            crystals: Give each a crystal, kept in `state.asked`, to which its answer then belongs: ``relaxed`` by
+                CHGNet, ``template`` as substituted, or ``none``.
+            new: Propose all n now, leaving alone what was proposed and not asked yet.
         """
         if self.state.open_iteration is not None:
             loop.measure(self)
-        missing = batch_left(self.state, self.spec, n - len(self.state.pending))
+        free = [] if new else self.state.unasked[:n]
+        missing = batch_left(self.state, self.spec, n - len(free))
         if missing > 0:
-            batch = choose(self.parts, learn(self.parts, self.state), self.state, self.state.next_iteration, missing)
-            iteration = self.state.next_iteration
-            self.record_proposal(iteration, batch, {})
+            known = self.state.trials.keys()
+            iteration = loop.propose(self, missing)
             self.close(iteration, {})
-        return self.state.pending[:n]
+            free += [trial for trial in self.state.unasked if trial.number not in known]
+        return self.hand_out(free, to, crystals)
+
+    def hand_out(self, trials: Sequence[Trial], to: str = "", crystals: asking.Crystals = "none") -> list[Trial]:
+        """Write down that these pending trials are asked, with their crystals; asked before, they are asked anew."""
+        if trials:
+            asked = asking.questions(self, trials, to, crystals)
+            self.record("asked", {"questions": [asdict(question) for question in asked]})
+        return list(trials)
+
+    def tell(
+        self, answers: Path | Iterable[Answer], repeated: telling.Repeated = "refuse", *, dry: bool = False
+    ) -> telling.Told:
+        """Record answers, in any order, in part, also for materials never asked for.
+
+        An answer belongs to the trial of its formula, number or CIF; a formula never asked for becomes a trial of its
+        own. One with an error marks its trial as failed. What was told before changes nothing, so that a file that
+        grows may be told again and again. A bad answer is refused and sinks no other.
+
+        Args:
+            answers: A file of answers (see `answers.read_answers`), or the answers themselves.
+            repeated: What becomes of another value for a material that has one: ``refuse``, ``add`` (average over
+                all measurements), or ``replace``.
+            dry: Find out what would be recorded, and record nothing.
+
+        Raises:
+            InputError: The file cannot be read, or has no column for the material or the gap.
+        """
+        return telling.tell(self, answers, repeated, dry)
+
+    def withdraw(self, wanted: Sequence[str], reason: str = "") -> list[Trial]:
+        """Write down that pending trials, by number, formula or CIF, will not be measured; they cost no budget.
+
+        They are not proposed again; an answer that comes after all still counts. Raises InputError where one of them
+        does not wait for an answer: then none is withdrawn.
+        """
+        numbers = telling.pending_of(self.state, wanted)
+        gone = Prediction.failed(self.parts.card, f"withdrawn: {reason or 'no reason was given'}")
+        self.record("withdrawn", {"trials": numbers, "prediction": prediction_to_json(gone)})
+        return [self.state.trials[number] for number in numbers]
+
+    def release(self, wanted: Sequence[str]) -> list[Trial]:
+        """Write down that nobody works on pending trials any more: the next `ask` may hand them out again.
+
+        Raises InputError where one of them does not wait for an answer: then none is released.
+        """
+        numbers = telling.pending_of(self.state, wanted)
+        self.record("released", {"trials": numbers})
+        return [self.state.trials[number] for number in numbers]
+
+    def retry(self) -> list[Trial]:
+        """Let the trials wait again whose failure may be past, and return them; the next `run` asks for them."""
+        trials = repairable(self.state)
+        if trials:
+            self.record("retried", {"trials": [trial.number for trial in trials]})
+        return trials
 
     def best(self, n: int = 1) -> list[Trial]:
         """Return the n best measured candidates that were not seed rows."""
@@ -236,7 +301,7 @@ class Campaign:
 
     def crystals(self, planned: Sequence[tuple[Trial, Sequence[Assignment]]]) -> Iterator[dict[str, Any]]:
         """Yield the event that records each trial's crystal, as they land, in any order."""
-        asked = [(trial, tried, finishing.job(self.parts, trial, tried)) for trial, tried in planned]
+        asked = [(trial, *self._as_asked(trial, tried)) for trial, tried in planned]
         for trial, tried, job in asked:
             if job is None:
                 yield finishing.record(self.parts, trial, tried, None)
@@ -247,6 +312,14 @@ class Campaign:
                 yield finishing.lost(trial, tried, result.reason)
             else:
                 yield finishing.record(self.parts, trial, tried, result)
+
+    def _as_asked(self, trial: Trial, tried: Sequence[Assignment]) -> tuple[Sequence[Assignment], Job | None]:
+        """Return the crystal that a measured gap belongs to, where one was asked about, and what is left to compute."""
+        question = self.state.asked.get(trial.number)
+        held = None if question is None else asking.assignment_of(question, trial.candidate.formula)
+        if held is None:
+            return tried, finishing.job(self.parts, trial, tried)
+        return [held], asking.job_as_asked(held)
 
     @property
     def workers(self) -> Workers:

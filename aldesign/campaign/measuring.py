@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 
 from aldesign.campaign.parts import OracleReference
+from aldesign.campaign.repair import FAILURE
+from aldesign.errors import CalculationError
 from aldesign.protocols import Oracle
 from aldesign.records import Candidate, OracleCard, Prediction
 
@@ -32,6 +34,8 @@ def answer(job: tuple[OracleReference, Candidate]) -> Prediction:
         checked = sound(prediction)
     except Exception as error:
         checked = Prediction.failed(oracle.card, f"{type(error).__name__}: {error}")
+        if isinstance(error, CalculationError):
+            checked = replace(checked, facts={FAILURE: error.kind})
     return replace(checked, seconds=round(time.perf_counter() - began, 4))
 
 

@@ -235,6 +235,14 @@ def _withdrawn(state: CampaignState, payload: Mapping[str, Any]) -> CampaignStat
     return state._with_trials(replace(t, state=TrialState.WITHDRAWN, prediction=prediction) for t in trials)
 
 
+def _retried(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
+    """Let trials wait again, as on the day they were proposed; only the number of attempts tells."""
+    numbers = payload["trials"]
+    state = replace(state, asked={k: v for k, v in state.asked.items() if k not in numbers})
+    again = [replace(state.trials[number], state=TrialState.PENDING, prediction=None) for number in numbers]
+    return state._with_trials(again)
+
+
 def _closed(state: CampaignState, payload: Mapping[str, Any]) -> CampaignState:
     proposal = state.proposals[payload["iteration"]]
     seconds = {**proposal.seconds, **payload["seconds"]}
@@ -260,6 +268,7 @@ _CHANGES = {
     "asked": _asked,
     "released": _released,
     "withdrawn": _withdrawn,
+    "retried": _retried,
     "closed": _closed,
     "structured": _structured,
     "stopped": _stopped,

@@ -59,10 +59,17 @@ def run(
 
 
 def resume(
-    directory: RunDirectory, iterations: Iterations = None, workers: WorkerCount = None, quiet: Quiet = False
+    directory: RunDirectory,
+    iterations: Iterations = None,
+    workers: WorkerCount = None,
+    quiet: Quiet = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Ask again for what failed, e.g. a program was missing or the disk full.")
+    ] = False,
 ) -> None:
     """Go on with an interrupted campaign: only what is still pending is asked again."""
     from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.repair import unanswered
     from aldesign.cli.progress import display
 
     with (
@@ -71,6 +78,9 @@ def resume(
         display(opened.spec, quiet, opened.state) as listener,
     ):
         opened.announce_to = listener
+        if retry:
+            failed = len(unanswered(opened.state))
+            typer.echo(f"{len(opened.retry())} of {failed} candidates without a value are asked again", err=True)
         reason = opened.run(iterations, _execution(opened.spec, workers))
         _deliver(opened, reason, quiet)
 
