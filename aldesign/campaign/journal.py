@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +38,10 @@ class Event:
     payload: Mapping[str, Any]
 
 
+class HeldError(RunDirectoryError):
+    """Another process writes the run directory now."""
+
+
 class Journal:
     """Append events to a run directory, or read them while somebody else appends.
 
@@ -44,7 +50,8 @@ class Journal:
         write: Become its one writer; readers never wait for it (write-ahead log).
 
     Raises:
-        RunDirectoryError: The directory holds no campaign, one of another format, or has a live writer.
+        HeldError: Another process writes it.
+        RunDirectoryError: The directory holds no campaign, or one of another format.
     """
 
     def __init__(self, directory: Path, *, write: bool = False, create: bool = False) -> None:
@@ -133,7 +140,7 @@ class Journal:
 
 def _locked(directory: Path) -> IO[str]:
     try:
-        handle = (directory / LOCK_NAME).open("a")
+        handle = (directory / LOCK_NAME).open("a+")
     except OSError as error:
         raise RunDirectoryError(
             f"{directory} cannot be written: {error.strerror}", "copy it to a place that can"
@@ -141,11 +148,16 @@ def _locked(directory: Path) -> IO[str]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        handle.seek(0)
+        holder = handle.readline(200).strip()
         handle.close()
-        raise RunDirectoryError(
-            f"{directory} is being written by another process",
+        raise HeldError(
+            f"{directory} is being written by another process" + (f" ({holder})" if holder else ""),
             "wait for it or stop it; `aldesign inspect`, `explain` and `report` work meanwhile",
         ) from None
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+    handle.flush()
     return handle
 
 

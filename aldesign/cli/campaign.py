@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aldesign.cli.asking import ask, tell
 from aldesign.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -161,52 +161,6 @@ def report(
     from aldesign.report.html import write_report
 
     typer.echo(str(write_report(directory, out)))
-
-
-def ask(
-    directory: RunDirectory,
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many candidates.")],
-    cif: Annotated[Path | None, typer.Option(help="Folder for a CIF of each candidate that a template fits.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Say what to measure next; candidates asked for before and not yet told come first."""
-    from aldesign.campaign.asking import asked_rows
-    from aldesign.campaign.campaign import Campaign
-    from aldesign.campaign.export import make_folder
-    from aldesign.campaign.stopping import stop_reason
-
-    if cif is not None:
-        make_folder(cif)
-    with Campaign.open(directory) as opened:
-        if over := stop_reason(opened.state, opened.spec):
-            typer.echo(f"note: by its own rules this campaign is over: {over}", err=True)
-        rows = asked_rows(opened, opened.ask(n), cif)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=1))
-        return
-    import csv
-
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["formula"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
-def tell(
-    directory: RunDirectory,
-    results: Annotated[Path, typer.Argument(metavar="RESULTS.csv", help="Columns formula, value; std, level, error.")],
-) -> None:
-    """Record answers from outside, in any order, also for materials never asked for."""
-    from aldesign.campaign.campaign import Campaign
-    from aldesign.campaign.telling import tell as record
-
-    with Campaign.open(directory) as opened:
-        told = record(opened, results)
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in told.outcomes.items()) or "nothing recorded"
-    typer.echo(f"{results}: {counts}, {len(told.refused)} refused")
-    for row in told.refused:
-        typer.echo(f"{row.source}:{row.line}: {row.reason}", err=True)
-    if told.refused and not told.outcomes:
-        raise typer.Exit(2)
 
 
 @contextmanager
