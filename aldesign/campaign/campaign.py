@@ -96,7 +96,7 @@ class Campaign:
                 "version": __version__,
                 "oracle": _card_facts(parts),
                 "digests": parts.digests(),
-                "seed": {key: seed[key] for key in ("origin", "rows", "notes")},
+                "seed": {key: seed[key] for key in ("origin", "rows", "notes", "claims") if key in seed},
                 "bad_rows": seed["bad_rows"],
             }
             proposed = {"iteration": 0, "trials": [trial_to_json(t) for t in trials], "stats": {}, "seconds": {}}

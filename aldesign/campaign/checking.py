@@ -90,7 +90,7 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     pool = _of_pool(parts)
     usable = len(encodable(parts, trials)[0])
     left_out = f"{len(trials) - usable} of {len(trials)} seed rows are not learned from: fractional amounts or above 20"
-    if usable < 2:
+    if usable < 2 and parts.spec.stop.iterations != 0:
         raise InputError(
             f"a campaign learns from at least 2 seed rows, and has {usable}: {left_out if trials else 'no rows'}",
             "give more rows of whole amounts up to 20 (data)",

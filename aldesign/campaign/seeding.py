@@ -32,12 +32,29 @@ def seed_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
             "charge-neutral compounds of the AFLOW prototypes that pymatgen ships, labelled by the campaign's oracle"
         )
         return trials, {"origin": origin, "rows": len(trials), "notes": [], "bad_rows": []}
+    if spec.data.source == "run":
+        return _earlier_trials(spec)
     table = read_seed_table(spec)
     rows = _limited(list(table.rows), spec)
     identity = OracleIdentity(f"table:{Path(str(spec.data.path)).name}", "", "")
     trials = [_measured(number, row, identity, table.unit) for number, row in enumerate(rows)]
     bad = [{"source": b.source, "line": b.line, "text": b.text, "reason": b.reason} for b in table.bad]
     return trials, {"origin": table.origin, "rows": len(trials), "notes": list(table.notes), "bad_rows": bad}
+
+
+def _earlier_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
+    """Return the candidates of a finished run, PENDING with their crystals, and what the run said of them."""
+    from aldesign.campaign.earlier import read_earlier
+
+    found = read_earlier(Path(str(spec.data.path)), spec.data.limit)
+    trials, claims = [], []
+    for number, (claim, crystal) in enumerate(zip(found.claims, found.crystals, strict=True)):
+        candidate = Candidate(claim.formula, Source.SEED, None, crystal.id if crystal else None, crystal)
+        trials.append(Trial(number, 0, candidate, TrialState.PENDING))
+        claims.append({"trial": number, **claim.to_json()})
+    bad = [{"source": b.source, "line": b.line, "text": b.text, "reason": b.reason} for b in found.bad]
+    facts = {"origin": found.origin, "rows": len(trials), "notes": list(found.notes), "bad_rows": bad}
+    return trials, {**facts, "claims": claims}
 
 
 def read_seed_table(spec: CampaignSpec) -> Table:

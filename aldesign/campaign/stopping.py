@@ -13,6 +13,8 @@ from aldesign.records import Source
 def stop_reason(state: CampaignState, spec: CampaignSpec) -> str:
     """Return why the campaign is over, or an empty text while it may go on."""
     stop = spec.stop
+    if stop.iterations == 0:
+        return "the first rows were asked for, and nothing is proposed (stop.iterations: 0)"
     if stop.iterations is not None and state.iterations >= stop.iterations:
         return f"{state.iterations} iterations done (stop.iterations)"
     if stop.budget is not None and state.paid >= stop.budget:

@@ -65,9 +65,13 @@ class SpaceSpec(Section):
 
 
 class DataSpec(Section):
-    """Where the first rows come from."""
+    """Where the first rows come from.
 
-    source: Literal["builtin", "table", "mp", "matbench"] = "builtin"
+    Those of a ``run`` are the candidates of a finished run or of a folder of ``aldesign export``, in its order, with
+    its crystals: the campaign's oracle is asked what they really are.
+    """
+
+    source: Literal["builtin", "table", "mp", "matbench", "run"] = "builtin"
     path: str | None = None
     formula_column: str | None = None
     value_column: str | None = None
@@ -77,7 +81,11 @@ class DataSpec(Section):
     @model_validator(mode="after")
     def _path_given(self) -> DataSpec:
         if self.source != "builtin" and self.path is None:
-            made = {"mp": "`aldesign data mp`", "matbench": "`aldesign data matbench`"}.get(self.source, "you")
+            made = {
+                "mp": "`aldesign data mp`",
+                "matbench": "`aldesign data matbench`",
+                "run": "`aldesign run` or `aldesign export`",
+            }.get(self.source, "you")
             raise ValueError(f"source: {self.source} needs path: the file or folder written by {made}")
         if self.source == "builtin" and self.path is not None:
             raise ValueError("source: builtin reads no path; give source: table (or mp, matbench) with it")
@@ -180,14 +188,14 @@ class StopSpec(Section):
     """When to stop; the first rule that holds ends the campaign.
 
     Attributes:
-        iterations: Closed iterations.
+        iterations: Closed iterations; with 0 the first rows are labelled, and nothing is proposed.
         budget: Oracle answers paid for, seed rows not counted.
         target: Best gap reached, in eV.
         patience: Iterations in a row without a better material.
         hours: Wall time of all iterations together.
     """
 
-    iterations: int | None = Field(None, ge=1)
+    iterations: int | None = Field(None, ge=0)
     budget: int | None = Field(None, ge=1)
     target: float | None = None
     patience: int | None = Field(None, ge=1)
