@@ -27,6 +27,7 @@ from aldesign.records import Crystal
 
 NAME = "gpaw"
 _FUNCTIONAL = {"PBE": "PBE", "GLLB-SC": "GLLBSC"}
+_EMPTY_BANDS = 4  # besides one for each site
 
 
 def missing() -> str | None:
@@ -114,6 +115,7 @@ def _converged(cell: Crystal, settings: Settings, moments: np.ndarray | None, fo
         kpts={"density": settings.kpoint_density, "gamma": True, "even": True},
         occupations={"name": "fermi-dirac", "width": settings.smearing_ev},
         spinpol=moments is not None,
+        nbands=-(_EMPTY_BANDS + len(cell)),  # GPAW's own number leaves a noble gas without an empty band
         maxiter=settings.max_iterations,
         convergence={
             "energy": settings.energy_ev,
