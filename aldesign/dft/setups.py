@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 from collections.abc import Iterable
 from functools import cache
@@ -40,6 +42,15 @@ def elements(functional: str = "PBE") -> frozenset[str]:
 def lacking(symbols: Iterable[str]) -> list[str]:
     """Return the elements among `symbols` without a data set, in alphabetical order."""
     return sorted(set(symbols) - elements())
+
+
+def fingerprint(symbol: str, functional: str = "PBE") -> str | None:
+    """Return the MD5 sum of an element's data set, as GPAW writes it into its log, or None without one."""
+    path = _files(tuple(_folders()), functional).get(symbol)
+    if path is None:
+        return None
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _folders() -> list[Path]:
