@@ -1,0 +1,116 @@
+"""Eigenvalues as any code gives them: the mesh they are wanted on, the lines besides, and their density of states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aldesign.dft.cells import atoms_of
+from aldesign.dft.dos import BROADENING_EV, HIGHEST_EV, LOWEST_EV, STEP_EV
+from aldesign.dft.gap import METAL, Edges, between, edges, occupied_bands
+from aldesign.dft.results import SHELLS, Dos
+from aldesign.records import Crystal
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Eigenvalues on a set of k-points.
+
+    Attributes:
+        energies_ev: In rising order, shape (spins, k-points, bands), eV.
+        kpoints: In reciprocal vectors, shape (k-points, 3).
+        weights: Of the k-points, shape (k-points,), with sum 1.
+        fermi_ev: The Fermi level, eV.
+        projected: Squared projections onto the atoms' orbitals by angular momentum, shape as `energies_ev`.
+
+    """
+
+    energies_ev: np.ndarray
+    kpoints: np.ndarray
+    weights: np.ndarray
+    fermi_ev: float
+    projected: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def mesh(cell: Crystal, density: float) -> tuple[int, int, int]:
+    """Return the divisions of the Γ-centred even mesh with `density` k-points per Å⁻¹."""
+    from ase.calculators.calculator import kpts2sizeandoffsets
+
+    size, _ = kpts2sizeandoffsets(density=density, gamma=True, even=True, atoms=atoms_of(cell))
+    a, b, c = (int(n) for n in size)
+    return (a, b, c)
+
+
+def lines(cell: Crystal, density: float) -> np.ndarray:
+    """Return k-points in reciprocal vectors along the lines between special points, shape (n, 3)."""
+    path: Any = atoms_of(cell).cell.bandpath(density=density)
+    return np.asarray(path.kpts)
+
+
+def find_edges(
+    mesh: Bands, cell: Crystal, density: float, at: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Edges, tuple[str, ...]]:
+    """Return the edges of the bands, and notes: on the mesh and, where it has a gap, along lines, then closer by.
+
+    Args:
+        mesh: Bands on the full mesh.
+        cell: The crystal.
+        density: k-points per Å⁻¹ along the lines between special points.
+        at: Gives the eigenvalues at k-points, shape (spins, k-points, bands), in the potential of the mesh.
+
+    """
+    energies, points = mesh.energies_ev, mesh.kpoints
+    occupied = occupied_bands(energies, mesh.fermi_ev)
+    if occupied is None or edges(energies, points, occupied) == METAL:
+        return METAL, ()
+    kept = max(occupied) + 1
+    path = lines(cell, density)
+    along = at(path)[:, :, :kept]
+    points = np.concatenate([path, points])
+    energies = np.concatenate([along, energies[:, :, :kept]], axis=1)
+    closer = between(path, edges(along, path, occupied))  # the mesh names points by other, equivalent ones
+    if len(closer):
+        points = np.concatenate([closer, points])
+        energies = np.concatenate([at(closer)[:, :, :kept], energies], axis=1)
+    found = edges(energies, points, occupied)
+    return found, ("the mesh has a gap, the bands between its points overlap",) if found == METAL else ()
+
+
+def number_of_bands(n_electrons: float, moment: float = 0.0) -> int:
+    """Return how many bands of each spin hold all electrons, and some more for the conduction band and its states.
+
+    Args:
+        n_electrons: Of the cell.
+        moment: Sum of the absolute starting moments, μB, by which one spin may outnumber the other.
+
+    """
+    occupied = math.ceil((n_electrons + moment) / 2)
+    return occupied + max(4, math.ceil(0.3 * occupied))
+
+
+def density_of_states(bands: Bands, origin_ev: float) -> Dos:
+    """Return the density of states, each eigenvalue broadened by a Gaussian exp(-(x / width)²).
+
+    The grid is that of the other codes, and ends where the highest computed band begins, since above it states are
+    missing. Spins are summed; where there is one spin alone, each state holds two.
+
+    Args:
+        bands: Of the full mesh, with weights.
+        origin_ev: Energy that becomes 0: the top of the valence band, or the Fermi level, eV.
+
+    """
+    spins = len(bands.energies_ev)
+    high = max(min(HIGHEST_EV, float(bands.energies_ev[:, :, -1].min()) - origin_ev), 1.0)
+    grid = LOWEST_EV + STEP_EV * np.arange(int((high - LOWEST_EV) / STEP_EV + 1e-9) + 1)
+    weights = np.broadcast_to(bands.weights[None, :, None] * (3 - spins), bands.energies_ev.shape)
+    distance = (grid[:, None] - (bands.energies_ev - origin_ev).ravel()[None, :]) / BROADENING_EV
+    peaks = np.exp(-(distance**2)) / (BROADENING_EV * math.sqrt(math.pi))
+    shells = {
+        name: peaks @ (weights * bands.projected[name]).ravel() if name in bands.projected else np.zeros(len(grid))
+        for name in (SHELLS if bands.projected else ())
+    }
+    return Dos(grid, peaks @ weights.ravel(), shells)
