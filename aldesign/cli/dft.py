@@ -44,7 +44,7 @@ def compute(
 ) -> None:
     """Compute gap and energy of every crystal; a killed call goes on if repeated, and new lines are taken up."""
     from aldesign.dft.batch import FAILURES, RESULTS, STORE, Batch, read_items
-    from aldesign.dft.jobs import Limits
+    from aldesign.dft.jobs import Limits, usual_memory_gib
     from aldesign.dft.laboratory import Laboratory
     from aldesign.dft.settings import Settings
     from aldesign.dft.store import ResultStore
@@ -54,7 +54,7 @@ def compute(
     items = read_items([*source, *(more or [])])
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file", "give a folder")
-    limits = Limits(time_limit, memory if memory is not None else _share(workers))
+    limits = Limits(time_limit, memory or usual_memory_gib(workers))
     with held(out):
         laboratory = Laboratory(ResultStore(out / STORE), limits, out / "scratch", retry)
         batch = Batch(out, settings, laboratory)
@@ -68,12 +68,6 @@ def compute(
         f"{done.total} crystals: {done.computed} computed now, {done.found} found in the store, {done.failed} failed "
         f"now: {out / RESULTS}, {out / FAILURES}"
     )
-
-
-def _share(workers: int) -> float:
-    import psutil
-
-    return float(0.8 * psutil.virtual_memory().total / 2**30 / workers)
 
 
 def _tell(progress: Progress) -> None:

@@ -65,6 +65,16 @@ class Limits:
                 raise InputError(f"the limit {name} is {value!r} {unit}", "give a number above 0, or none")
 
 
+def usual_memory_gib(workers: int = 1) -> float:
+    """Return what each of so many calculations at once may use, GiB: together four fifths of the machine's memory."""
+    import psutil
+
+    total = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):  # a container may have less
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return 0.8 * total / _GIB / workers
+
+
 def run_job(
     crystal: Crystal,
     settings: Settings,

@@ -95,6 +95,15 @@ class Laboratory:
         return Answer(result, False)
 
 
+class Archive(Laboratory):
+    """A laboratory that computes nothing: what its store does not hold is an error."""
+
+    def _computed(self, crystal: Crystal, settings: Settings) -> Answer:
+        raise CalculationError(
+            "unavailable", f"{formula_of(crystal)} at {settings.level} was not computed before", "compute it first"
+        )
+
+
 def _claim(cell: Crystal, settings: Settings) -> str:
     text = f"{formula_of(cell)} {len(cell)} {settings.digest}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

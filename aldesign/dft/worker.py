@@ -77,13 +77,13 @@ def _causes(error: BaseException | None) -> Any:
 
 
 def _compute(job: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from aldesign.dft import gpaw
+    from aldesign.dft.codes import code
     from aldesign.dft.results import crystal_from_json
     from aldesign.dft.settings import Settings
     from aldesign.errors import CalculationError
 
     settings, crystal = Settings.from_json(job["settings"]), crystal_from_json(job["crystal"])
-    chosen = gpaw
+    chosen = code(settings.code)
     if missing := chosen.missing():
         raise CalculationError("unavailable", missing)
     if lacking := chosen.lacking(sorted(set(crystal.species))):
