@@ -44,6 +44,7 @@ QUESTION_COLUMNS = (
     "space_group",
     "formation_energy_ev_per_atom",
     "note",
+    "campaign",
 )
 """Columns that come with the questions: in a table of answers they say nothing."""
 

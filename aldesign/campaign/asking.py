@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import re
@@ -49,6 +50,7 @@ COLUMNS = (
     "space_group",
     "formation_energy_ev_per_atom",
     "note",
+    "campaign",
 )
 """Columns of a question."""
 
@@ -185,6 +187,7 @@ def _row(state: CampaignState, number: int) -> dict[str, Any]:
         "space_group": found.get("space_group_relaxed") or found.get("space_group", ""),
         "formation_energy_ev_per_atom": found.get("formation_energy_ev_per_atom"),
         "note": "; ".join(note for note in notes if note),
+        "campaign": _name(state),
     }
 
 
@@ -200,29 +203,50 @@ def records(state: CampaignState, numbers: Sequence[int]) -> list[dict[str, Any]
     ]
 
 
-def write_questions(state: CampaignState, campaign: str, numbers: Sequence[int], folder: Path) -> list[dict[str, Any]]:
-    """Write a CIF of each question that has a crystal, and bring the folder's index up to date; return the rows.
-
-    The index lists every question of the campaign whose CIF is in the folder.
+def write_questions(state: CampaignState, numbers: Sequence[int], folder: Path) -> list[dict[str, Any]]:
+    """Write a CIF of each question that has a crystal, and add the questions to the folder's index; return the rows.
 
     Raises:
-        InputError: The folder holds the CIF of another crystal under that name, or cannot be written.
+        InputError: The folder belongs to another campaign, holds another crystal under that name, or cannot be written.
     """
+    before = indexed(folder, _name(state))
     rows = question_rows(state, numbers)
     for row in rows:
         if row["cif"]:
-            row["cif"] = str(_write(state, campaign, row, folder / row["cif"]) or "")
-    there = [n for n in sorted(state.asked) if state.asked[n].cif and (folder / state.asked[n].cif).is_file()]
-    listed = question_rows(state, there)
+            row["cif"] = str(_write(state, row, folder / row["cif"]) or "")
+    listed = question_rows(state, sorted(state.asked.keys() & {*before, *numbers}))
     write_csv(folder / INDEX_NAME, COLUMNS, ([row[name] for name in COLUMNS] for row in listed))
     return rows
 
 
-def _write(state: CampaignState, campaign: str, row: dict[str, Any], path: Path) -> Path | None:
+def indexed(folder: Path, campaign: str) -> list[int]:
+    """Return the trials that a folder's index lists.
+
+    Raises:
+        InputError: It lists those of another campaign, or is no such index.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            listed = [(int(row["trial"]), row["campaign"]) for row in csv.DictReader(stream)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} is no index of questions: {error!r}", "choose another folder") from error
+    if others := {name for _, name in listed} - {campaign}:
+        raise InputError(f"{folder} belongs to the campaign {others.pop()!r}", "choose another folder")
+    return [number for number, _ in listed]
+
+
+def _name(state: CampaignState) -> str:
+    return str(state.created["spec"]["name"])
+
+
+def _write(state: CampaignState, row: dict[str, Any], path: Path) -> Path | None:
     asked = state.asked[row["trial"]]
     crystal = crystal_of(dict(asked.facts))
     told = {
-        "campaign": campaign,
+        "campaign": row["campaign"],
         "trial": row["trial"],
         "formula": row["formula"],
         "crystal": row["crystal"],

@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from aldesign.campaign.campaign import Campaign
+    from aldesign.campaign.state import CampaignState
     from aldesign.campaign.telling import Told
 
 _POLL_SECONDS = 0.2
@@ -54,7 +55,7 @@ def ask(
     wait: Wait = 60.0,
 ) -> None:
     """Say what to measure next; nothing is handed out twice, and what was asked and not told is kept away from."""
-    from aldesign.campaign.asking import refuse_existing
+    from aldesign.campaign.asking import indexed, refuse_existing
     from aldesign.campaign.export import make_folder
 
     if blank is not None:
@@ -66,9 +67,11 @@ def ask(
 
         state, _ = read_state(directory)
         numbers = [trial.number for trial in state.waiting if to in ("", state.asked[trial.number].to)][:n]
-        _show(state, "", numbers, None, blank, as_json)
+        _show(state, numbers, None, blank, as_json)
         return
     with writer(directory, wait) as opened:
+        if cif is not None:
+            indexed(cif, opened.spec.name)  # before anything is handed out
         wanted = _crystals(opened, cif, crystals)
         if pending:
             waiting = [t for t in opened.state.waiting if to in ("", opened.state.asked[t.number].to)][:n]
@@ -79,7 +82,7 @@ def ask(
             numbers = [trial.number for trial in waiting]
         else:
             numbers = _ask(opened, n, to, wanted, new)
-        _show(opened.state, opened.spec.name, numbers, cif, blank, as_json)
+        _show(opened.state, numbers, cif, blank, as_json)
 
 
 def _ask(opened: Campaign, n: int | None, to: str, wanted: Any, new: bool) -> list[int]:
@@ -115,14 +118,17 @@ def _crystals(opened: Campaign, cif: Path | None, crystals: Crystals | None) -> 
     return "relaxed" if opened.spec.structures.relax == "chgnet" else "template"
 
 
-def _show(state: Any, name: str, numbers: list[int], cif: Path | None, blank: Path | None, as_json: bool) -> None:
+def _show(state: CampaignState, numbers: list[int], cif: Path | None, blank: Path | None, as_json: bool) -> None:
     from aldesign.campaign import asking
 
     if blank is not None:
         asking.write_blank(state, numbers, blank)
     rows = asking.question_rows(state, numbers)
     if cif is not None:
-        rows = asking.write_questions(state, name, numbers, cif)
+        rows = asking.write_questions(state, numbers, cif)
+        if without := [row["formula"] for row in rows if not row["cif"]]:
+            why = "a template for each comes with oracle.options: {needs: structure}"
+            typer.echo(f"note: {len(without)} without a CIF ({', '.join(without)}); {why}", err=True)
     if as_json:
         details = asking.records(state, numbers)
         typer.echo(
