@@ -118,18 +118,15 @@ def tabulated(symbol: str) -> Crystal:
 def made(symbol: str) -> dict[str, Any]:
     """Return an entry of the file."""
     is_molecule = symbol in BOXES or symbol == "S"
-    if is_molecule:
-        start = molecule(symbol)
-    else:
-        start = prototype(symbol) if symbol in PROTOTYPES else tabulated(symbol)
+    make = molecule if is_molecule else prototype if symbol in PROTOTYPES else tabulated
+    start = make(symbol)
     crystal, how = start, "molecule in a box" if is_molecule else "experimental cell"
     if not is_molecule and symbol not in KEPT:
         energy = evaluate_one(start, steps=200, fmax=0.02)
-        ratio = volume(energy.crystal) / volume(start) if not energy.error else float("nan")
-        print(
-            f"{symbol:3s} {len(start):3d} volume {ratio:.3f} {'' if energy.converged else 'not converged'}{energy.error}"
-        )
-        if energy.converged and 0.88 < ratio < 1.12:
+        ratio = volume(energy.crystal) / volume(start)
+        fault = energy.error or ("" if energy.converged else "not converged")
+        print(f"{symbol:3s} {len(start):3d} volume {ratio:.3f} {fault}")
+        if not fault and 0.88 < ratio < 1.12:
             crystal, how = energy.crystal, "relaxed by CHGNet"
     crystal = primitive(replace(crystal, id=f"element-{symbol}"))
     entry = {**crystal_to_json(crystal), "molecule": is_molecule, "geometry": how}
