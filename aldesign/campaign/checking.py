@@ -43,6 +43,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
         "goal": parts.goal.describe(),
         "seed_rows": f"{len(trials)} from {seed['origin']}; {len(seed['bad_rows'])} rows refused",
         "notes": "; ".join([*seed["notes"], *notes]) or "none",
+        "warnings": "; ".join(card.training.get("warnings", ())) or "none",
         "oracle": f"{card.identity.name} {card.identity.version} ({card.level}, {card.unit}); {card.description}",
         "encoder": f"{spec.encoder.kind}, {latent_size} latent dimensions",
         "generator": generator,
@@ -65,7 +66,7 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     """Build every part of a campaign, so that it fails before it begins rather than after its budget is spent.
 
     Returns:
-        What people should know of the seed rows, templates and known phases.
+        What people should know of the oracle, seed rows, templates and known phases.
 
     Raises:
         AldesignError: A part cannot be built, the seed rows are of another level of theory than the oracle, or
@@ -95,7 +96,8 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
             f"a campaign learns from at least 2 seed rows, and has {usable}: {left_out if trials else 'no rows'}",
             "give more rows of whole amounts up to 20 (data)",
         )
-    return [*([left_out] if usable < len(trials) else []), *pool, *_of_sources(parts)]
+    oracle = [f"oracle: {text}" for text in card.training.get("warnings", ())]
+    return [*oracle, *([left_out] if usable < len(trials) else []), *pool, *_of_sources(parts)]
 
 
 def _of_pool(parts: Parts) -> list[str]:
