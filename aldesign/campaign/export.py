@@ -18,6 +18,8 @@ from aldesign.campaign.rows import COLUMNS, cif_name, row_of
 from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
+from aldesign.campaign.validation import COLUMNS as CHECKED
+from aldesign.campaign.validation import Check, validation, validation_cif, validation_row
 from aldesign.chemistry.elements import CLASSES
 from aldesign.chemistry.supply import PRICES_ORIGIN, SUPPLY_ORIGIN
 from aldesign.errors import InputError, StructureError
@@ -27,6 +29,7 @@ from aldesign.structures.cif import write_cif
 CANDIDATES = "candidates.csv"
 SET_ASIDE = "set_aside.csv"
 PROVENANCE = "provenance.json"
+VALIDATION = "validation.csv"
 HEADER = (
     "gap_ev",
     "gap_std_ev",
@@ -67,15 +70,18 @@ _SAID = {
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote: its folder, the number of crystals, and the number set aside."""
+    """What an export wrote: its folder, the number of crystals, the number set aside, and of candidates checked."""
 
     directory: Path
     candidates: int
     set_aside: int
+    checked: int = 0
 
 
 def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int | None = None) -> Exported:
     """Write candidates.csv, a CIF for each of its rows, set_aside.csv and provenance.json.
+
+    A campaign that checks the candidates of a run also writes validation.csv, with the CIFs that were computed.
 
     A CIF that cannot be read back is not delivered: its row moves to set_aside.csv with the reason. CIFs that an
     earlier export of the campaign left in the same folder are removed.
@@ -101,14 +107,41 @@ def export(state: CampaignState, spec: CampaignSpec, directory: Path, top: int |
         rows.append({**row_of(assessed, name), "rank": len(rows) + 1})
     for number, row in enumerate(aside, start=1):
         row["rank"] = number
-    for stale in _own_crystals(directory, state) - {row["cif"] for row in rows}:
+    checks = _write_checks(directory, state)
+    for stale in _own_crystals(directory, state) - {row["cif"] for row in [*rows, *checks]}:
         (directory / stale).unlink(missing_ok=True)
     _write_csv(directory / CANDIDATES, rows)
     _write_csv(directory / SET_ASIDE, aside)
     with atomic_path(directory / PROVENANCE) as path:
         text = json.dumps(provenance(state, spec, assessment), indent=1, ensure_ascii=False)
         path.write_text(text + "\n", encoding="utf-8")
-    return Exported(directory, len(rows), len(aside))
+    return Exported(directory, len(rows), len(aside), len(checks))
+
+
+def _write_checks(directory: Path, state: CampaignState) -> list[dict[str, Any]]:
+    """Write validation.csv and its CIFs, where the campaign began with the candidates of a run; return the rows."""
+    found = validation(state)
+    if found is None:
+        return []
+    rows = [validation_row(check, _checked_crystal(directory, state, check)) for check in found.checks]
+    _write_csv(directory / VALIDATION, rows, CHECKED)
+    return rows
+
+
+def _checked_crystal(directory: Path, state: CampaignState, check: Check) -> str:
+    """Write the CIF of a checked crystal and return its name; nothing where there is none that holds."""
+    if check.crystal is None:
+        return ""
+    row = validation_row(check)
+    created = state.created
+    head = {"campaign": created["spec"]["name"], "spec digest": created["spec_digest"], "aldesign": created["version"]}
+    told = {name: value for name, value in row.items() if name not in ("rank", "formula", "cif", "state")}
+    header = {name: str(value) for name, value in {**head, **told}.items() if value not in (None, "")}
+    try:
+        write_cif(check.crystal, directory / validation_cif(check), header)
+    except StructureError:
+        return ""
+    return validation_cif(check)
 
 
 def make_folder(directory: Path) -> None:
@@ -175,8 +208,8 @@ def provenance(state: CampaignState, spec: CampaignSpec, assessment: Assessment)
     }
 
 
-def _write_csv(target: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _write_csv(target: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
     with atomic_path(target) as path, path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(handle, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -11,6 +11,7 @@ from aldesign.campaign.ranking import best_first, considered, shortlist
 from aldesign.campaign.spec import StructuresSpec
 from aldesign.campaign.spec.crystals import RangeSpec
 from aldesign.campaign.state import CampaignState
+from aldesign.dft.results import crystal_from_json
 from aldesign.records import Crystal, Trial
 from aldesign.structures.assign import Assignment
 from aldesign.structures.cif import overlap
@@ -35,35 +36,44 @@ def recipe(section: StructuresSpec) -> Recipe:
 def prepare(parts: Parts, trial: Trial) -> list[Assignment]:
     """Return crystals for the trial's formula in the templates that fit best, or one entry that says why none does.
 
-    A candidate that came with its crystal keeps it.
+    A candidate keeps the crystal that it came with, or that its oracle computed: its gap belongs to that one.
     """
-    given = trial.candidate.crystal
-    if given is not None:
-        symbol, number = space_group(given)
-        size = volume(given) / len(given)
-        return [
-            Assignment(
-                trial.candidate.formula,
-                given,
-                template_id=given.id,
-                template_formula=trial.candidate.formula,
-                emd=0.0,
-                space_group=symbol,
-                space_group_number=number,
-                volume_per_atom=size,
-                likelihood=1.0,
-            )
-        ]
-    return plan(trial.candidate.formula, parts.templates, recipe(parts.spec.structures))
+    held = held_crystal(trial)
+    if held is None:
+        return plan(trial.candidate.formula, parts.templates, recipe(parts.spec.structures))
+    symbol, number = space_group(held)
+    own = trial.candidate.crystal is not None
+    told = trial.prediction.facts if trial.prediction is not None and not own else {}
+    return [
+        Assignment(
+            trial.candidate.formula,
+            held,
+            template_id=told.get("template_id") or held.id,
+            template_formula=told.get("template_formula") or trial.candidate.formula,
+            emd=told.get("template_emd", 0.0),
+            space_group=symbol,
+            space_group_number=number,
+            volume_per_atom=volume(held) / len(held),
+            likelihood=told.get("template_likelihood", 1.0),
+            warnings=(f"the crystal that was computed: {told['crystal_made']}",) if "crystal_made" in told else (),
+        )
+    ]
+
+
+def held_crystal(trial: Trial) -> Crystal | None:
+    """Return the crystal that a trial's answer is about, where it came with one or its oracle made one."""
+    if trial.candidate.crystal is not None or trial.prediction is None or "crystal" not in trial.prediction.facts:
+        return trial.candidate.crystal
+    return crystal_from_json(trial.prediction.facts["crystal"])
 
 
 def job(parts: Parts, trial: Trial, tried: Sequence[Assignment]) -> Job | None:
     """Return what workers are to compute for these crystals; None where there is none.
 
-    A crystal that the candidate came with is not relaxed: the answer was about this one.
+    A crystal that an answer was about stays as it is.
     """
     how = recipe(parts.spec.structures)
-    return job_of(tried, how if trial.candidate.crystal is None else replace(how, relax=False))
+    return job_of(tried, how if held_crystal(trial) is None else replace(how, relax=False))
 
 
 def record(parts: Parts, trial: Trial, tried: Sequence[Assignment], result: Result | None) -> dict[str, Any]:

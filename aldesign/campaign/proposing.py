@@ -104,7 +104,7 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
         judged = screen(parts, pool, state)
         survivors = [item for item in judged if item.passed]
         rejected.update({item.scored.candidate.formula: item for item in judged if not item.passed})
-        if parts.card.needs == "structure":
+        if parts.card.needs == "structure" or parts.spec.structures.screen:
             survivors = with_structures(parts, survivors, _FITTED * wanted - len(passed))
             rejected.update({item.scored.candidate.formula: item for item in survivors if not item.passed})
         passed.update({i.scored.candidate.formula: i for i in survivors if i.passed})

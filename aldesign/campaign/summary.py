@@ -15,6 +15,7 @@ from aldesign.campaign.rows import cif_name
 from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
+from aldesign.campaign.validation import Validation, validation, validation_row
 from aldesign.chemistry.formula import canonical
 from aldesign.chemistry.supply import supply_of
 from aldesign.records import Source, Trial, TrialState
@@ -57,7 +58,12 @@ def summarise(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
         ],
         "candidates": len(listed.accepted),
         "set_aside": len(listed.set_aside),
+        "validation": _checked(validation(state)),
     }
+
+
+def _checked(found: Validation | None) -> dict[str, Any] | None:
+    return None if found is None else {**found.figures(), "rows": [validation_row(check) for check in found.checks]}
 
 
 def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]:

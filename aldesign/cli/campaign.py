@@ -17,6 +17,7 @@ from aldesign.errors import InterruptedRunError
 if TYPE_CHECKING:
     from aldesign.campaign.campaign import Campaign
     from aldesign.campaign.spec import CampaignSpec, ExecutionSpec
+    from aldesign.campaign.state import CampaignState
 
 CampaignFile = Annotated[str, typer.Argument(metavar="CAMPAIGN.yaml", help="A campaign file, or a shipped one's name.")]
 RunDirectory = Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")]
@@ -111,6 +112,7 @@ def inspect(directory: RunDirectory, as_json: Json = False) -> None:
     from aldesign.report.tables import ranked_table, set_aside_table, status_table
 
     _show(status_table(state, spec))
+    _show_checks(state)
     listed = shortlist(state, spec)
     if listed.accepted or listed.set_aside:
         _show(ranked_table(listed, spec), set_aside_table(listed, spec))
@@ -207,14 +209,30 @@ def _deliver(campaign: Campaign, reason: str, quiet: bool) -> None:
     from aldesign.report.tables import ranked_table, set_aside_table
 
     listed = campaign.shortlist()
-    _show(ranked_table(listed, campaign.spec))
+    checked = _show_checks(campaign.state)
+    if listed.accepted or not checked:
+        _show(ranked_table(listed, campaign.spec))
     if listed.set_aside:
         _show(set_aside_table(listed, campaign.spec))
     typer.echo(f"Ended: {reason}.")
-    typer.echo(f"{done.candidates} candidates with CIFs, {done.set_aside} set aside: {done.directory}")
+    if checked:
+        typer.echo(f"{done.checked} candidates checked: {done.directory / 'validation.csv'}")
+    else:
+        typer.echo(f"{done.candidates} candidates with CIFs, {done.set_aside} set aside: {done.directory}")
     typer.echo(f"Report: {page}")
     if not campaign.state.stopped:
         typer.echo(f"To go on: aldesign resume {campaign.directory}")
+
+
+def _show_checks(state: CampaignState) -> bool:
+    """Print predicted beside computed gaps, where the campaign began with the candidates of a run; say whether."""
+    from aldesign.campaign.validation import validation
+    from aldesign.report.checks import validation_table
+
+    found = validation(state)
+    if found is not None:
+        _show(validation_table(found))
+    return found is not None
 
 
 def _show(*renderables: Any) -> None:

@@ -6,6 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -17,17 +18,20 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from aldesign.campaign.assessment import Assessed, Assessment, assess
+from aldesign.campaign.export import CANDIDATES, VALIDATION
 from aldesign.campaign.ranking import best_first, objective, shortlist, utilities
 from aldesign.campaign.recipe import NAMES, NEAREST_TEXT, pareto_text, recipe_text
 from aldesign.campaign.scoring import UNITS
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState, Proposal
 from aldesign.campaign.summary import findings
+from aldesign.campaign.validation import validation
 from aldesign.chemistry.supply import PRICES_ORIGIN, SUPPLY_ORIGIN
 from aldesign.files import atomic_path
 from aldesign.records import Source, TrialState
 from aldesign.report import facts
 from aldesign.report.calibration import LEVELS, Calibration
+from aldesign.report.checks import figures_text
 from aldesign.report.illustrations import illustrations
 from aldesign.report.narrative import SCORE, narrate
 
@@ -94,6 +98,7 @@ def render(state: CampaignState, spec: CampaignSpec, cifs: Mapping[int, str] | N
         cifs=cifs or {},
         figures=illustrations(state, spec, assessment),
         **_content(state, spec),
+        **_checked(state),
         **_ranked(assessment, state, spec),
     )
 
@@ -105,13 +110,12 @@ def formula_markup(formula: str) -> Markup:
 
 
 def exported_cifs(directory: Path, page_folder: Path) -> dict[int, str]:
-    """Return the address, relative to the page, of each CIF that ``export/candidates.csv`` lists and that exists."""
+    """Return the address, relative to the page, of each CIF that the tables in ``export`` list and that exists."""
     folder = (directory / EXPORT_FOLDER).resolve()
-    try:
-        with (folder / "candidates.csv").open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
+    rows: list[dict[str, str]] = []
+    for table in (CANDIDATES, VALIDATION):
+        with suppress(OSError, UnicodeDecodeError, csv.Error), (folder / table).open(encoding="utf-8", newline="") as f:
+            rows += list(csv.DictReader(f))
     found = {}
     for row in rows:
         name, trial = Path(row.get("cif") or "").name, row.get("trial") or ""
@@ -152,6 +156,11 @@ def _content(state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:
         "created": state.created,
         "yaml": spec.to_yaml(),
     }
+
+
+def _checked(state: CampaignState) -> dict[str, Any]:
+    found = validation(state)
+    return {"checks": found.checks if found else (), "checks_text": figures_text(found) if found else []}
 
 
 def _ranked(assessment: Assessment, state: CampaignState, spec: CampaignSpec) -> dict[str, Any]:

@@ -15,7 +15,8 @@ class StructuresSpec(Section):
 
     Of `tries` near templates the `candidates` that promise most are made and relaxed; energy and likelihood choose
     one. `hull` names the source of known phases that energies above hull are counted from: a folder of
-    ``aldesign data mp``, or a table of formulas and formation energies.
+    ``aldesign data mp``, or a table of formulas and formation energies. With `screen` a formula that no template fits
+    is rejected before an oracle is paid, as it always is where the oracle needs a crystal.
     """
 
     templates: str = "aflow"
@@ -24,6 +25,7 @@ class StructuresSpec(Section):
     tries: int = Field(20, ge=1)
     candidates: int = Field(3, ge=1)
     hull: str | None = None
+    screen: bool = False
     relax: Literal["chgnet", "none"] = "chgnet"
     steps: int = Field(100, ge=1)
 
