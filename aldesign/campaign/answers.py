@@ -118,7 +118,7 @@ def _doubtful(answers: list[Answer], bare: list[int]) -> dict[int, str]:
     todo = f"state the unit in the column's name, as in gap_meV, or in a column unit ({', '.join(UNITS)})"
     wide = f"more than {LIMIT_EV:g} eV, which no solid has"
     found = {i: f"{answers[i].value:g} eV is {wide}; {todo}" for i in beyond}
-    if len(beyond) >= max(_FEW, _SHARE * len(bare)):
+    if len(beyond) >= max(_FEW, _SHARE * len(bare)) or 2 * len(beyond) >= len(bare) > 0:
         others = (
             f"{len(beyond)} other values without a unit are {wide}, so this one may be in another unit, too; {todo}"
         )
