@@ -65,5 +65,6 @@ def with_discontinuity(
     lowest = int(np.argmin(raised))
     gap = raised[lowest] - found.vbm_ev
     direct = max(gap, found.direct_gap_ev + shifts[lowest])
-    edges = replace(found, gap_ev=gap, direct_gap_ev=direct, cbm_ev=raised[lowest])
+    x, y, z = (round(float(value), 6) + 0.0 for value in kpoints[places[lowest]])
+    edges = replace(found, gap_ev=gap, direct_gap_ev=direct, cbm_ev=raised[lowest], cbm_kpoint=(x, y, z))
     return edges, {KOHN_SHAM: found.gap_ev, DISCONTINUITY: gap - found.gap_ev}
