@@ -61,7 +61,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name, unit in (("seconds", "s"), ("memory_gib", "GiB")):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (number and value > 0):
                 raise InputError(f"the limit {name} is {value!r} {unit}", "give a number above 0, or none")
 
 

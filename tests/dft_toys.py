@@ -1,0 +1,58 @@
+"""Small crystals, and a toy in the place of GPAW for what does not depend on which code computes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aldesign.dft import setups
+from aldesign.dft.settings import Settings
+from aldesign.records import Crystal
+
+TOY = Path(__file__).parent / "toy_code"
+TINY = Settings.of("fast", cutoff_ev=200, kpoint_density=0.5, band_density=0.5)
+"""Settings with which lithium hydride takes a second."""
+needs_gpaw = pytest.mark.skipif(setups.missing() is not None, reason="GPAW is not installed: `make dft`")
+
+
+def rocksalt(first: str, second: str, edge: float, name: str = "") -> Crystal:
+    """Return the primitive cell of rock salt with the conventional edge in Å."""
+    a = edge / 2**0.5
+    frac = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
+    return Crystal(name or first + second, (a, a, a, 60.0, 60.0, 60.0), (first, second), frac)
+
+
+def record(crystal: Crystal) -> dict[str, object]:
+    """Return a crystal as it stands in a line of JSON."""
+    return {
+        "id": crystal.id,
+        "lattice": list(crystal.lattice),
+        "species": list(crystal.species),
+        "frac": crystal.frac.tolist(),
+    }
+
+
+class ToyCode:
+    """The toy, switched on; crystals whose id begins with a misbehaviour's name and a hyphen misbehave."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._log, self._patch = folder / "toy.log", monkeypatch
+        path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        monkeypatch.setenv("PYTHONPATH", path)
+        monkeypatch.setenv("ALDESIGN_TOY_CODE", "here")
+        monkeypatch.setenv("ALDESIGN_TOY_LOG", str(self._log))
+
+    def paid(self) -> list[str]:
+        """Return the ids of the crystals that were computed, in order."""
+        return self._log.read_text().split() if self._log.exists() else []
+
+    def take(self, seconds: float) -> None:
+        """Let every calculation take so long."""
+        self._patch.setenv("ALDESIGN_TOY_SECONDS", str(seconds))
+
+    def go(self, reason: str = "GPAW is not installed; do this") -> None:
+        """Let the code be missing."""
+        self._patch.setenv("ALDESIGN_TOY_CODE", reason)
