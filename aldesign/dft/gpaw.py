@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from aldesign.chemistry.formula import canonical
-from aldesign.dft import gllb, setups
+from aldesign.dft import gllb, setups, spin
 from aldesign.dft.cells import atoms_of, primitive
 from aldesign.dft.dos import density_of_states
 from aldesign.dft.gap import METAL, Edges, between, edges, occupied_bands
 from aldesign.dft.results import Result
 from aldesign.dft.settings import Settings
-from aldesign.dft.spin import starting_moments
 from aldesign.errors import CalculationError
 from aldesign.records import Crystal
 
@@ -61,10 +60,11 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
             "leave out what holds it (campaigns: space.exclude), or add a data set's folder to GPAW_SETUP_PATH",
         )
     cell = primitive(crystal)
-    moments = starting_moments(cell, settings.spin)
+    moments = spin.starting_moments(cell, settings.spin)
     calc, energy_ev = _converged(cell, settings, moments, folder)
     found, extra, notes = _edges(calc, cell, settings, folder)
     origin = calc.get_fermi_level() if found.vbm_ev is None else found.vbm_ev
+    moment = 0.0 if moments is None else float(calc.get_magnetic_moment())
     return Result(
         formula=canonical("".join(cell.species)),
         crystal=cell,
@@ -74,7 +74,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         vbm_kpoint=found.vbm_kpoint,
         cbm_kpoint=found.cbm_kpoint,
         energy_ev=energy_ev,
-        magnetization=0.0 if moments is None else float(calc.get_magnetic_moment()),
+        magnetization=moment,
         spin_polarized=moments is not None,
         n_electrons=float(calc.get_number_of_electrons()),
         n_kpoints=len(calc.get_ibz_k_points()),
@@ -84,7 +84,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         peak_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         software=software(calc),
         extra=extra,
-        notes=notes,
+        notes=(*notes, *spin.notes(moments, moment)),
     )
 
 

@@ -29,6 +29,7 @@ _SHELLS: dict[str, tuple[int, int, Literal["high", "low", "f"]]] = {
 _LANTHANIDES = ("Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb")
 _SHELLS.update({symbol: (NUMBER[symbol], 54, "f") for symbol in _LANTHANIDES})
 _DIVALENT = frozenset({"Eu", "Yb"})
+_VANISHED_MB = 0.05
 _MIXED = Options(mixed_valence=True)
 
 
@@ -48,6 +49,22 @@ def starting_moments(crystal: Crystal, spin: str) -> np.ndarray | None:
     if moments.any():
         return moments
     return np.ones(len(crystal)) if spin == "collinear" else None
+
+
+def notes(moments: np.ndarray | None, magnetization: float) -> tuple[str, ...]:
+    """Return what a reader should know of the moments of a finished calculation.
+
+    Args:
+        moments: What `starting_moments` gave.
+        magnetization: The moment of the cell at the end, μB.
+    """
+    if moments is None:
+        return ()
+    if abs(magnetization) < _VANISHED_MB:
+        return ("computed with both spins; the moments vanished",)
+    if np.count_nonzero(moments) < 2:
+        return ()
+    return ("moments that point the same way; antiferromagnetic orders were not tried",)
 
 
 def moments_mb(counts: Mapping[str, int]) -> dict[str, float]:

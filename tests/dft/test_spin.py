@@ -11,7 +11,7 @@ from pymatgen.core import Species
 
 from aldesign.dft import gpaw, setups
 from aldesign.dft.settings import Settings
-from aldesign.dft.spin import moments_mb, starting_moments, unpaired
+from aldesign.dft.spin import moments_mb, notes, starting_moments, unpaired
 from aldesign.records import Crystal
 
 needs_gpaw = pytest.mark.skipif(setups.missing() is not None, reason="GPAW is not installed: `make dft`")
@@ -65,6 +65,13 @@ def test_the_setting_decides_before_the_chemistry() -> None:
     moments = starting_moments(silver, "collinear")
     assert moments is not None
     assert moments.tolist() == [1.0]
+
+
+def test_moments_that_vanished_and_orders_not_tried_are_told() -> None:
+    assert notes(None, 0.0) == ()
+    assert notes(np.array([2.5]), 2.2) == ()
+    assert "vanished" in notes(np.array([2.0, 0.0]), -0.01)[0]
+    assert "antiferromagnetic" in notes(np.array([5.0, 5.0]), 9.8)[0]
 
 
 @needs_gpaw
