@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from aldesign.dft.results import Point
+from aldesign.errors import CalculationError
 
 _LEAST_GAP_EV = 1e-3  # below this, edges touch within the accuracy of any calculation here
 
@@ -32,9 +33,14 @@ def occupied_bands(energies_ev: np.ndarray, fermi_ev: float) -> tuple[int, ...] 
     Args:
         energies_ev: Eigenvalues in rising order, shape (spins, k-points, bands), eV.
         fermi_ev: The Fermi level, eV.
+
+    Raises:
+        CalculationError: All bands are occupied somewhere: too few were computed.
     """
     counts = (energies_ev < fermi_ev).sum(axis=2)
-    if (counts.min(axis=1) < counts.max(axis=1)).any() or (counts >= energies_ev.shape[2]).any():
+    if (counts >= energies_ev.shape[2]).any():
+        raise CalculationError("crash", "no empty band was computed, so that nothing can be said of a gap")
+    if (counts.min(axis=1) < counts.max(axis=1)).any():
         return None
     return tuple(int(count) for count in counts[:, 0])
 

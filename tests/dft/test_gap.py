@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aldesign.dft.gap import METAL, between, edges, occupied_bands
+from aldesign.errors import CalculationError
 
 KPOINTS = np.column_stack([np.linspace(0.0, 0.5, 11), np.zeros(11), np.zeros(11)])
 
@@ -74,8 +75,9 @@ def test_unequal_numbers_of_spins_and_an_empty_spin() -> None:
     assert edges(bands, KPOINTS[:4], (2, 0)).gap_ev == pytest.approx(2.0)
 
 
-def test_bands_all_below_the_fermi_level_tell_no_gap() -> None:
-    assert occupied_bands(np.full((1, 3, 4), -1.0), 0.0) is None
+def test_without_an_empty_band_nothing_is_said_of_a_gap() -> None:
+    with pytest.raises(CalculationError, match="no empty band"):
+        occupied_bands(np.full((1, 3, 4), -1.0), 0.0)
 
 
 def test_every_step_beside_an_edge_is_divided() -> None:
