@@ -241,7 +241,8 @@ class ResultStore:
                 yield base
         except sqlite3.Error as error:
             raise AldesignError(
-                f"{self.path} cannot be read: {error}", "is it damaged? Move it away, or name another file"
+                f"{self.path} cannot be read: {error}",
+                "is the disk full? If not, the file may be damaged: move it away, or name another",
             ) from error
 
     @contextmanager
