@@ -21,7 +21,7 @@ lint: .venv/.installed-test
 	$(BIN)/mypy
 
 check: .venv/.installed
-	for campaign in campaigns/*.yaml; do ALDESIGN_MP=$${ALDESIGN_MP:-tests/data/mp} $(BIN)/aldesign check $$campaign || exit 1; done
+	for campaign in campaigns/*.yaml; do ALDESIGN_MP=$${ALDESIGN_MP:-tests/data/mp} ALDESIGN_RUN=$${ALDESIGN_RUN:-tests/data/run} $(BIN)/aldesign check $$campaign || exit 1; done
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
