@@ -152,7 +152,8 @@ def _edges(
     energies = np.concatenate([mesh[:, :, :kept], lines], axis=1)
     points = np.concatenate([points, path.kpts])
     found = edges(energies, points, occupied)
-    closer = between(path.kpts, found)
+    # the mesh may hold the edge at an equivalent point, which is not on the lines
+    closer = between(path.kpts, edges(lines, path.kpts, occupied))
     if len(closer):
         finer = _bands(calc, closer, kept, settings, folder / "edges.txt")
         energies, points = np.concatenate([energies, finer], axis=1), np.concatenate([points, closer])
