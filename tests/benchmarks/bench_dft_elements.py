@@ -32,13 +32,18 @@ PROTOTYPES = {  # AFLOW label, rescaled to the volume per atom in Å³ of the ex
     "B": ("A_hR12_166_2h", 7.28),
     "C": ("A_hP4_194_bc", 8.80),
     "P": ("A_oC8_64_f/A17", 18.99),
-    "Cl": ("A_oC8_64_f/A14", 28.9),
-    "Br": ("A_oC8_64_f/A14", 32.5),
-    "I": ("A_oC8_64_f/A14", 42.7),
     "Ga": ("A_oC8_64_f/A11", 19.6),
     "Se": ("A_hP3_152_a", 27.3),
-    "Te": ("A_hP3_152_a", 34.0),
 }
+CHAINS = {"Te": (4.457, 5.929, 0.2636)}
+"""Edges in Å and the free coordinate, space group 152 (Adenis, Langer and Lindqvist, Acta Cryst. C 45, 941, 1989)."""
+# Edges and bond length in Å, space group 64; chlorine and bromine as in Powell, Heal and Torrie, Mol. Phys. 53, 929 (1984)
+HALOGENS = {
+    "Cl": ((6.145, 4.395, 8.154), 1.994),
+    "Br": ((6.737, 4.548, 8.761), 2.301),
+    "I": ((7.136, 4.686, 9.784), 2.715),
+}
+TILT_DEG = 32.2  # of the molecules from the third edge, as in iodine
 CUBIC_OR_HEXAGONAL = {  # where ASE has nothing that `ase.build.bulk` makes, or a larger cell: structure, a, c/a
     "Mn": ("fcc", 3.50, None),
     "Ce": ("fcc", 4.73, None),
@@ -51,8 +56,7 @@ CUBIC_OR_HEXAGONAL = {  # where ASE has nothing that `ase.build.bulk` makes, or 
     "He": ("fcc", 4.24, None),
     "Rn": ("fcc", 6.60, None),
 }
-MOLECULAR = ("Cl", "Br", "I")
-KEPT = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn", "C", "P", "As", "Se", "Te", "Hg", *MOLECULAR})
+KEPT = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn", "C", "P", "As", "Se", "Te", "Hg", *HALOGENS})
 """Held together by dispersion in one direction at least, which PBE lacks: left at the experimental cell."""
 ABOVE_GROUND = {
     "S": "the ring S8 alone in a box; packing in the crystal is left out, which PBE takes for 0.01 to 0.03 eV/atom",
@@ -101,6 +105,23 @@ def prototype(symbol: str) -> Crystal:
     return Crystal(f"element-{symbol}", lattice, (symbol,) * len(found), found.frac)
 
 
+def with_free_coordinates(symbol: str) -> Crystal:
+    """Return a halogen's or tellurium's crystal from its cell and the free coordinates of its site."""
+    from ase.spacegroup import crystal
+
+    if symbol in CHAINS:
+        a, c, x = CHAINS[symbol]
+        atoms = crystal(symbol, [(x, 0.0, 1 / 3)], spacegroup=152, cellpar=[a, a, c, 90, 90, 120])
+    else:
+        edges, bond = HALOGENS[symbol]
+        tilt = np.deg2rad(TILT_DEG)
+        site = (0.0, bond / 2 * np.sin(tilt) / edges[1], bond / 2 * np.cos(tilt) / edges[2])
+        atoms = crystal(symbol, [site], spacegroup=64, cellpar=[*edges, 90, 90, 90])
+    cell = tuple(float(x) for x in atoms.cell.cellpar())
+    species = tuple(atoms.get_chemical_symbols())
+    return Crystal(f"element-{symbol}", cell, species, atoms.get_scaled_positions())  # type: ignore[arg-type]
+
+
 def tabulated(symbol: str) -> Crystal:
     """Return the crystal of ASE's table, or of the one above."""
     from ase.build import bulk
@@ -119,6 +140,8 @@ def made(symbol: str) -> dict[str, Any]:
     """Return an entry of the file."""
     is_molecule = symbol in BOXES or symbol == "S"
     make = molecule if is_molecule else prototype if symbol in PROTOTYPES else tabulated
+    if symbol in HALOGENS or symbol in CHAINS:
+        make = with_free_coordinates
     start = make(symbol)
     crystal, how = start, "molecule in a box" if is_molecule else "experimental cell"
     if not is_molecule and symbol not in KEPT:
