@@ -37,7 +37,7 @@ PROTOTYPES = {  # AFLOW label, rescaled to the volume per atom in Å³ of the ex
 }
 CHAINS = {"Te": (4.457, 5.929, 0.2636)}
 """Edges in Å and the free coordinate, space group 152 (Adenis, Langer and Lindqvist, Acta Cryst. C 45, 941, 1989)."""
-# Edges and bond length in Å, space group 64; chlorine and bromine as in Powell, Heal and Torrie, Mol. Phys. 53, 929 (1984)
+# Edges and bond length in Å, space group 64; Cl and Br as in Powell, Heal and Torrie, Mol. Phys. 53, 929 (1984)
 HALOGENS = {
     "Cl": ((6.145, 4.395, 8.154), 1.994),
     "Br": ((6.737, 4.548, 8.761), 2.301),
