@@ -86,7 +86,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     cell = primitive(crystal)
     files = {symbol: library(_folder())[symbol] for symbol in sorted(set(cell.species))}
     moments = starting_moments(cell, settings.spin)
-    output = _converged(cell, settings, moments, files, folder)
+    output = _pw(cell, settings, moments, files, folder, "scf", mesh(cell, settings.kpoint_density))
     notes = _notes(settings, files)
     projected, note = _projected(output, folder)
     found, closed = find_edges(
@@ -117,24 +117,6 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         software=_software(output, files),
         notes=(*notes, *note, *closed),
     )
-
-
-def _converged(
-    cell: Crystal,
-    settings: Settings,
-    moments: np.ndarray | None,
-    files: Mapping[str, Pseudopotential],
-    folder: Path,
-) -> Output:
-    size = mesh(cell, settings.kpoint_density)
-    output = _pw(cell, settings, moments, files, folder, "scf", size)
-    if not output.converged:
-        raise CalculationError(
-            "convergence",
-            f"{cell.id}: no self-consistency within {settings.max_iterations} iterations",
-            "allow more (max_iterations), or a larger smearing_ev",
-        )
-    return output
 
 
 def _pw(
@@ -186,7 +168,7 @@ def _pw(
     if task == "scf":
         schema.unlink(missing_ok=True)
     calc.write_inputfiles(atoms, ["energy"])
-    return _answer(calc, schema, folder, task, cell.id)
+    return _answer(calc, schema, task, cell.id, settings)
 
 
 def _listed(points: np.ndarray) -> np.ndarray:
@@ -207,20 +189,22 @@ def _oriented(cell: Crystal) -> Any:
     return atoms
 
 
-def _answer(calc: Any, schema: Path, folder: Path, task: str, name: str) -> Output:
-    failed = ""
+def _answer(calc: Any, schema: Path, task: str, name: str, settings: Settings) -> Output:
+    """Run pw.x on the inputs that are written, and read what it leaves behind."""
+    folder, failed = Path(calc.directory), ""
     try:
         calc.template.execute(folder, calc.profile)
     except subprocess.CalledProcessError as error:
         failed = f"pw.x ended with status {error.returncode}"
     written = folder / f"{task}.pwo"
     text = written.read_text(errors="replace") if written.is_file() else ""
+    stuck = CalculationError(
+        "convergence",
+        f"{name}: no self-consistency within {settings.max_iterations} iterations",
+        "allow more (max_iterations), or a larger smearing_ev",
+    )
     if "convergence NOT achieved" in text:
-        raise CalculationError(
-            "convergence",
-            f"{name}: no self-consistency within the iterations allowed",
-            "allow more (max_iterations), or a larger smearing_ev",
-        )
+        raise stuck
     if said := error_of(text):
         kind = "convergence" if "not converged" in said or "S matrix not positive" in said else "crash"
         raise CalculationError(kind, f"{name}: pw.x, {task}: {said}", f"its output is {written}")
@@ -228,9 +212,12 @@ def _answer(calc: Any, schema: Path, folder: Path, task: str, name: str) -> Outp
         complaint = (folder / f"{task}.err").read_text(errors="replace").strip()[-500:]
         raise CalculationError("crash", f"{name}: {failed}, {task}: {complaint}", f"its output is {written}")
     try:
-        return read_output(schema, task)
+        output = read_output(schema, task)
     except ValueError as error:
         raise CalculationError("crash", f"{name}: pw.x, {task}: {error}", f"its output is {written}") from error
+    if not output.converged:
+        raise stuck
+    return output
 
 
 def _projected(output: Output, folder: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import numpy as np
 
@@ -53,8 +52,9 @@ def read_output(path: Path) -> Output:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it did not converge is told below
         try:
-            run = Vasprun(path, parse_dos=False, parse_projected_eigen=True, parse_potcar_file=False)
-        except (ParseError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+            run = Vasprun(path, parse_projected_eigen=True, parse_potcar_file=False)
+            fermi = float(run.calculate_efermi())  # between the bands where there is a gap; VASP may put it on one
+        except (SyntaxError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
             raise ValueError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from error
         if not run.eigenvalues or not run.ionic_steps:
             raise ValueError(f"{path.name} holds no eigenvalues")
@@ -69,10 +69,10 @@ def read_output(path: Path) -> Output:
                 np.sort(values[..., 0], axis=2),
                 np.asarray(run.actual_kpoints, dtype=np.float64),
                 weights,
-                float(run.efermi),
+                fermi,
                 _projected(run.projected_eigenvalues, spins),
             ),
-            energy_ev=float(steps[-1]["e_0_energy"]),
+            energy_ev=float(run.final_energy),
             magnetization=float(held[0] - held[1]) if len(spins) == 2 else 0.0,
             n_electrons=float(run.parameters["NELECT"]),
             iterations=len(steps),
