@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aldesign.cli.dft_show import show
 from aldesign.cli.output import Json, Quiet, note, print_json
 from aldesign.errors import InputError, InterruptedRunError
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(name="dft", help="Compute crystals from first principles.", no_args_is_help=True)
     group.command()(compute)
+    group.command()(show)
     app.add_typer(group)
 
 

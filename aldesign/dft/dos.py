@@ -1,4 +1,4 @@
-"""Density of states of a finished GPAW calculation, whole and by angular momentum."""
+"""What the states of a GPAW calculation are made of, and the grid of every density of states."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aldesign.dft.results import SHELLS, Dos
+from aldesign.dft.results import SHELLS
 
 LOWEST_EV = -20.0
 HIGHEST_EV = 15.0
@@ -14,29 +14,26 @@ STEP_EV = 0.1
 BROADENING_EV = 0.2  # exp(-(x / width)²): the meshes are coarse
 
 
-def density_of_states(calc: Any, origin_ev: float) -> Dos:
-    """Return the density of states of the self-consistent mesh, broadened by Gaussians.
+def shell_weights(calc: Any) -> dict[str, np.ndarray]:
+    """Return how much of each state is ``s``, ``p``, ``d`` and ``f``, shape (spins, k-points, bands) each.
 
-    The grid ends where the highest computed band begins, since above it states are missing.
+    A state's weight in a shell is its squared projection onto the bound partial waves of that angular momentum, all
+    atoms together. These waves reach beyond the atoms' spheres and overlap: where a state's weights add up to more
+    than 1 they are divided by their sum, so that shells never hold more states than there are.
 
     Args:
         calc: GPAW's calculator after self-consistency.
-        origin_ev: Energy that becomes 0: the top of the valence band, or the Fermi level, eV.
     """
-    maker = calc.dos(shift_fermi_level=False)
-    spins = calc.get_number_of_spins()
-    kpoints = range(len(calc.get_ibz_k_points()))
-    last = min(float(calc.get_eigenvalues(kpt=k, spin=s)[-1]) for s in range(spins) for k in kpoints)
-    high = max(min(HIGHEST_EV, last - origin_ev), 1.0)
-    grid = LOWEST_EV + STEP_EV * np.arange(int((high - LOWEST_EV) / STEP_EV + 1e-9) + 1)
-    energies = grid + origin_ev
-    total = maker.raw_dos(energies, width=BROADENING_EV)
-    shells: dict[str, np.ndarray] = {}
-    for momentum, name in enumerate(SHELLS):
-        parts = [
-            maker.raw_pdos(energies, a=site, l=momentum, width=BROADENING_EV)
-            for site, setup in enumerate(calc.setups)
-            if any(own == momentum and n >= 0 for n, own in zip(setup.n_j, setup.l_j, strict=True))
-        ]
-        shells[name] = np.sum(parts, axis=0) if parts else np.zeros(len(grid))
-    return Dos(grid, np.asarray(total), shells)
+    waves = calc.dos(shift_fermi_level=False).wfs
+    spins, points = calc.get_number_of_spins(), len(calc.get_ibz_k_points())
+    found = {name: np.zeros((spins, points, calc.get_number_of_bands())) for name in SHELLS}
+    for site, setup in enumerate(calc.setups):
+        first = 0
+        for number, momentum in zip(setup.n_j, setup.l_j, strict=True):
+            size = 2 * momentum + 1
+            if number >= 0:  # bound; GPAW numbers the others -1
+                weights = waves.pdos_weights(site, list(range(first, first + size)))  # k-points, bands, spins
+                found[SHELLS[momentum]] += np.moveaxis(weights, 2, 0)
+            first += size
+    total = np.maximum(sum(found.values()), 1.0)
+    return {name: weights / total for name, weights in found.items()}

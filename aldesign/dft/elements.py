@@ -91,6 +91,12 @@ def reference_energies(elements: Iterable[str], settings: Settings, laboratory: 
     return {element: reference_energy(element, settings, laboratory) for element in sorted(set(elements))}
 
 
+def shipped_energies(settings: Settings) -> dict[str, float]:
+    """Return the shipped energies of elements that go with energies under `settings`, in eV per atom; maybe none."""
+    found = {element: _stored_energy(element, settings) for element in _shipped(ENERGIES)["energies"]}
+    return {element: energy for element, energy in found.items() if energy is not None}
+
+
 def formation_energy_per_atom(result: Result, energies_ev_per_atom: Mapping[str, float]) -> float:
     """Return the energy of formation from the elements in eV per atom.
 

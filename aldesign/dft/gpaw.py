@@ -16,8 +16,9 @@ import numpy as np
 
 from aldesign.chemistry.formula import canonical
 from aldesign.dft import gllb, setups, spin
+from aldesign.dft.bands import Bands, density_of_states
 from aldesign.dft.cells import atoms_of, primitive
-from aldesign.dft.dos import density_of_states
+from aldesign.dft.dos import shell_weights
 from aldesign.dft.gap import METAL, Edges, between, edges, occupied_bands
 from aldesign.dft.results import Result
 from aldesign.dft.settings import Settings
@@ -79,7 +80,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         n_electrons=float(calc.get_number_of_electrons()),
         n_kpoints=len(calc.get_ibz_k_points()),
         iterations=int(calc.get_number_of_iterations()),
-        dos=density_of_states(calc, origin),
+        dos=density_of_states(_mesh(calc), origin),
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         software=software(calc),
@@ -174,6 +175,12 @@ def _bands(calc: Any, kpoints: np.ndarray, count: int, settings: Settings, log: 
         txt=str(log),
     )
     return _eigenvalues(bands)[:, :, :count]
+
+
+def _mesh(calc: Any) -> Bands:
+    """Return the bands of the self-consistent mesh."""
+    points, weights = np.asarray(calc.get_ibz_k_points()), np.asarray(calc.get_k_point_weights())
+    return Bands(_eigenvalues(calc), points, weights, calc.get_fermi_level(), shell_weights(calc))
 
 
 def _eigenvalues(calc: Any) -> np.ndarray:

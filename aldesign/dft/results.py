@@ -23,7 +23,8 @@ class Dos:
     Attributes:
         energies_ev: Energies (n,) from the top of the valence band, or from the Fermi level of a metal, evenly spaced.
         total: All states, (n,).
-        projected: The part within the atoms' spheres by angular momentum, ``s``, ``p``, ``d`` and ``f``, (n,) each.
+        projected: The part of ``s``, ``p``, ``d`` and ``f`` character about the atoms, (n,) each; what is between
+            the atoms is in none of them.
     """
 
     energies_ev: np.ndarray
