@@ -60,8 +60,8 @@ def write(task: str, cell: np.ndarray, points: np.ndarray, energies: np.ndarray,
 <general_info><creator NAME="PWSCF" VERSION="7.0">XML file</creator></general_info>
 <input><control_variables><calculation>{task}</calculation></control_variables></input>
 <output>
-<convergence_info><scf_conv><convergence_achieved>{str(task == "scf").lower()}</convergence_achieved><n_scf_steps>7</n_scf_steps></scf_conv>
-</convergence_info>
+<convergence_info><scf_conv><convergence_achieved>{str(task == "scf").lower()}</convergence_achieved>
+<n_scf_steps>7</n_scf_steps></scf_conv></convergence_info>
 <atomic_structure nat="2" alat="{alat}"><cell>{vectors}</cell></atomic_structure>
 <total_energy><etot>-10.0</etot><demet>-0.5</demet></total_energy>
 <magnetization><total>0.0</total></magnetization>
