@@ -183,9 +183,7 @@ class DFTOracle:
         from aldesign.structures.templates import TemplateLibrary
 
         source, most = self.config["templates"], self.config["max_sites"]
-        if source == "aflow":
-            return TemplateLibrary.from_aflow(max_sites=most)
-        return TemplateLibrary.from_path(Path(source), max_sites=most)
+        return TemplateLibrary.of(source, max_sites=most)
 
     @cached_property
     def _laboratory(self) -> Laboratory:
@@ -214,7 +212,9 @@ class DFTOracle:
         if self.config["property"] != "band_gap":
             value = formation_energy_per_atom(result, reference_energies(result.crystal.species, self.settings, kept))
             return value, {**facts, "formation_energy_ev_per_atom": round(value, 4)}
-        with suppress(AldesignError, FileNotFoundError):  # told where every reference is at hand; none is computed for it
+        with suppress(
+            AldesignError, FileNotFoundError
+        ):  # told where every reference is at hand; none is computed for it
             archive = Archive(kept.store)
             found = formation_energy_per_atom(
                 result, reference_energies(result.crystal.species, self.settings, archive)
@@ -298,6 +298,10 @@ def _digest(settings: str, config: Mapping[str, Any], templates: str) -> str:
 def _templates_digest(source: Any) -> str:
     if source == "aflow":
         return f"aflow of pymatgen {version('pymatgen')}"
+    if source == "builtin":
+        from aldesign.structures.templates import TemplateLibrary
+
+        return f"builtin {TemplateLibrary.of(source).digest}"
     path = Path(str(source))
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     total = hashlib.sha256()
@@ -309,7 +313,7 @@ def _templates_digest(source: Any) -> str:
                     total.update(block)
     except OSError as error:
         raise InputError(
-            f"the templates {path} cannot be read: {error.strerror}", "aflow, a file or a folder"
+            f"the templates {path} cannot be read: {error.strerror}", "aflow, builtin, a file or a folder"
         ) from error
     return total.hexdigest()
 

@@ -81,7 +81,7 @@ class Campaign:
         if directory.exists() and (not directory.is_dir() or {p.name for p in directory.iterdir()} - UNBEGUN):
             raise RunDirectoryError(f"{directory} is not empty", f"`aldesign resume {directory}`, or another --out")
         parts = Parts(spec)
-        trials, seed = seed_trials(spec)
+        trials, seed = seed_trials(spec, parts.card.level)
         seed["notes"] += build_all(parts, trials)
         directory.mkdir(parents=True, exist_ok=True)
         journal = Journal(directory, write=True, create=True)

@@ -14,6 +14,7 @@ from aldesign.errors import InputError, SpecError
 from aldesign.execution import job_script, worker_count
 from aldesign.records import Trial, TrialState
 from aldesign.screens import ScreenContext
+from aldesign.structures.templates import SHIPPED
 
 
 def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     cluster = spec.execution.cluster
     script = {"job_script": job_script(cluster.job_queue())} if cluster is not None else {}
     began = time.perf_counter()
-    trials, seed = seed_trials(spec)
+    trials, seed = seed_trials(spec, parts.card.level)
     notes = build_all(parts, trials)
     card = parts.card
     screens = parts.screens(ScreenContext(seen={}, expected={}))
@@ -116,8 +117,9 @@ def _of_pool(parts: Parts) -> list[str]:
 
 def _of_sources(parts: Parts) -> list[str]:
     """Return what people should know of their own templates and known phases."""
-    section = parts.spec.structures
-    found = [] if section.templates == "aflow" else [f"templates: {text}" for text in parts.templates.notes]
+    found = (
+        [] if parts.spec.structures.templates in SHIPPED else [f"templates: {text}" for text in parts.templates.notes]
+    )
     return found + ([f"known phases: {text}" for text in parts.hull.notes] if parts.hull is not None else [])
 
 

@@ -262,10 +262,8 @@ class Parts:
         """The crystals that lend their structures. Raises InputError where the source cannot be read."""
         from aldesign.structures.templates import TemplateLibrary
 
-        source = self.spec.structures.templates
-        if source == "aflow":
-            return TemplateLibrary.from_aflow(max_sites=self.spec.structures.max_sites)
-        return TemplateLibrary.from_path(Path(source), max_sites=self.spec.structures.max_sites)
+        section = self.spec.structures
+        return TemplateLibrary.of(section.templates, max_sites=section.max_sites)
 
     @cached_property
     def hull(self) -> Hull | None:

@@ -11,27 +11,22 @@ from aldesign.records import Candidate, LabelledRow, OracleIdentity, Prediction,
 from aldesign.seeds import stream
 
 
-def seed_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
+def seed_trials(spec: CampaignSpec, level: str) -> tuple[list[Trial], dict[str, Any]]:
     """Return the seed trials, iteration 0, and what is to be recorded about their source.
 
-    Rows of a table are MEASURED; the built-in compounds carry no gap and are PENDING: the campaign's oracle
-    labels them, as it does every later candidate.
+    Rows of a table are MEASURED, and so are the built-in computed compounds where the campaign's oracle is of their
+    level of theory. For another oracle the built-in compounds are PENDING: it labels them, as it does every later
+    candidate, since levels are never mixed.
+
+    Args:
+        spec: The campaign.
+        level: Level of theory of the campaign's oracle.
 
     Raises:
         InputError: The table is missing, empty or unusable.
     """
     if spec.data.source == "builtin":
-        from aldesign.datasets.builtin import builtin_formulas
-
-        formulas = _limited(builtin_formulas(), spec)
-        trials = [
-            Trial(number, 0, Candidate(formula, Source.SEED), TrialState.PENDING)
-            for number, formula in enumerate(formulas)
-        ]
-        origin = (
-            "charge-neutral compounds of the AFLOW prototypes that pymatgen ships, labelled by the campaign's oracle"
-        )
-        return trials, {"origin": origin, "rows": len(trials), "notes": [], "bad_rows": []}
+        return _builtin_trials(spec, level)
     if spec.data.source == "run":
         return _earlier_trials(spec)
     table = read_seed_table(spec)
@@ -40,6 +35,27 @@ def seed_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
     trials = [_measured(number, row, identity, table.unit) for number, row in enumerate(rows)]
     bad = [{"source": b.source, "line": b.line, "text": b.text, "reason": b.reason} for b in table.bad]
     return trials, {"origin": table.origin, "rows": len(trials), "notes": list(table.notes), "bad_rows": bad}
+
+
+def _builtin_trials(spec: CampaignSpec, level: str) -> tuple[list[Trial], dict[str, Any]]:
+    from aldesign.datasets.builtin import NAME, builtin_card, builtin_formulas, builtin_rows, builtin_set
+
+    card, digest = builtin_card(), builtin_set().digest
+    if card["level"] == level:
+        rows = _limited(builtin_rows(), spec)
+        identity = OracleIdentity(NAME, str(card["software"].get("gpaw", "")), digest)
+        trials = [_measured(number, row, identity, "eV") for number, row in enumerate(rows)]
+        origin = f"the built-in data set {digest}: {level} gaps of {card['count']} crystals"
+        return trials, {"origin": origin, "rows": len(trials), "notes": [], "bad_rows": []}
+    formulas = _limited(builtin_formulas(), spec)
+    trials = [
+        Trial(number, 0, Candidate(formula, Source.SEED), TrialState.PENDING) for number, formula in enumerate(formulas)
+    ]
+    notes = [
+        f"the built-in gaps are {card['level']}, the oracle gives {level}: the oracle labels all built-in compounds"
+    ]
+    origin = "the built-in compounds, labelled by the campaign's oracle"
+    return trials, {"origin": origin, "rows": len(trials), "notes": notes, "bad_rows": []}
 
 
 def _earlier_trials(spec: CampaignSpec) -> tuple[list[Trial], dict[str, Any]]:
@@ -87,4 +103,7 @@ def _limited(rows: list[Any], spec: CampaignSpec) -> list[Any]:
 
 def _measured(number: int, row: LabelledRow, identity: OracleIdentity, unit: str) -> Trial:
     prediction = Prediction(row.value, row.std, unit, identity, row.level)
-    return Trial(number, 0, Candidate(row.formula, Source.SEED), TrialState.MEASURED, prediction=prediction)
+    name = row.crystal.id if row.crystal is not None else None
+    return Trial(
+        number, 0, Candidate(row.formula, Source.SEED, structure_id=name), TrialState.MEASURED, prediction=prediction
+    )

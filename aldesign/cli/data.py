@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +22,7 @@ from aldesign.cli.output import (
     progress,
     report_bad,
 )
+from aldesign.files import write_csv, write_text
 
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for labels.csv, structures.jsonl.gz, card.json.")]
 
@@ -27,7 +30,7 @@ Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for labels.csv, s
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(name="data", help="Fetch, list and describe tables.", no_args_is_help=True)
-    for command in (mp, matbench, builtin, describe):
+    for command in (mp, matbench, builtin, describe, plan, pack):
         group.command()(command)
     app.add_typer(group)
 
@@ -91,21 +94,81 @@ def matbench(
 
 def builtin(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="The CSV; default standard output.")] = None,
+    card: Annotated[
+        bool, typer.Option("--card", help="The data set's card instead: settings, limits, failures.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the built-in compounds; they carry no gaps, which an oracle gives them."""
-    from aldesign.datasets.builtin import builtin_crystals
+    """List the built-in compounds with their computed gaps and formation energies; some are prototypes without."""
+    from aldesign.datasets.builtin import builtin_card, builtin_crystals, lowest
 
-    rows = [(formula, crystal.id) for formula, crystal in builtin_crystals().items()]
+    if card:
+        print_json(builtin_card())
+        return
+    computed = lowest()
+    rows = []
+    for formula, crystal in builtin_crystals().items():
+        row = computed.get(formula)
+        energies = (None, None) if row is None else (row.formation_energy_ev_per_atom, row.above_hull_ev_per_atom)
+        numbers = [None if value is None else round(value, 4) for value in (row.gap_ev if row else None, *energies)]
+        rows.append((formula, crystal.id, *numbers))
+    header = ("formula", "structure_id", "band_gap", "formation_energy_per_atom", "e_above_hull")
     if output is not None:
-        from aldesign.files import write_csv
-
-        write_csv(output, ("formula", "structure_id"), rows)
-        note(f"{len(rows)} compounds: {output}")
+        write_csv(output, header, rows)
+        note(f"{len(rows)} compounds, {len(computed)} with a computed gap: {output}")
     elif as_json:
-        print_json([{"formula": formula, "structure_id": name} for formula, name in rows])
+        print_json([dict(zip(header, row, strict=True)) for row in rows])
     else:
-        print_rows(("formula", "structure_id"), rows)
+        print_rows(header, rows)
+
+
+def plan(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="JSON lines of crystals, best first.")],
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="At most so many crystals.")] = 850,
+    relaxed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Relaxations, kept and taken up; default beside the output.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Plan a data set: textbook solids and known formulas in small cells by CHGNet; goes on where it was stopped."""
+    from aldesign.datasets.plan import plan as make
+    from aldesign.dft.elements import references
+
+    kept = relaxed or out.with_name(f"{out.stem}.relaxed.jsonl")
+    say = progress(quiet)
+
+    def tell(done: int, total: int) -> None:
+        if say is not None:
+            say(f"{done} of {total} relaxed: {kept}")
+
+    planned = make(references(), kept, n, tell)
+    write_text(out, "".join(json.dumps(item.to_json()) + "\n" for item in planned))
+    note(f"{len(planned)} crystals: {out}; compute them with `aldesign dft compute --input {out} --out DIR`")
+
+
+def pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Results of `aldesign dft compute`.")],
+    crystals: Annotated[Path, typer.Option("--plan", metavar="FILE", help="The crystals, of `aldesign data plan`.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to write; default the package, as the built-in set.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Pack computed crystals into a data set: gaps, formation energies, densities of states, and a card."""
+    from aldesign.datasets.builtin import FILES
+    from aldesign.datasets.packing import pack as make
+
+    path = FILES if out is None else out / FILES.name
+    packed = make(folder, crystals, path)
+    if as_json:
+        print_json(asdict(packed))
+        return
+    note(
+        f"{packed.rows} crystals, {packed.failed} failed, {packed.waiting} not computed yet, "
+        f"{packed.size / 1024:.0f} KiB, digest {packed.digest[:16]}: {path}.safetensors"
+    )
+    for symbol, count in packed.without_energy.items():
+        note(f"{count} crystals have no formation energy: {symbol} has no reference energy")
 
 
 def describe(

@@ -37,7 +37,9 @@ def structures(
     source: Annotated[Path | None, typer.Option("--input", metavar="FILE", help="CSV, text or JSON lines.")] = None,
     templates: Annotated[
         str,
-        typer.Option(metavar="aflow|FILE|FOLDER", help="JSON lines of crystals, a folder of CIFs, or of `data mp`."),
+        typer.Option(
+            metavar="aflow|builtin|FILE|FOLDER", help="JSON lines of crystals, a folder of CIFs, or of `data mp`."
+        ),
     ] = "aflow",
     max_emd: Annotated[float, typer.Option(min=0.0, help="Largest distance of formula and template.")] = 30.0,
     tries: Annotated[int, typer.Option(min=1, help="How many templates to look at, nearest first.")] = 20,
@@ -167,13 +169,13 @@ class _Maker:
     """Makes rows in the order of the input, in chunks; equal formulas are made once, and none a second time."""
 
     def __init__(self, templates: str, hull: Path | None, out: Path, recipe: Recipe, workers: Workers | None) -> None:
-        from aldesign.structures.templates import TemplateLibrary
+        from aldesign.structures.templates import SHIPPED, TemplateLibrary
 
-        if templates != "aflow" and not Path(templates).exists():
-            raise InputError(f"there are no templates at {templates}", "allowed: aflow, a file or a folder")
-        self._library = (
-            TemplateLibrary.from_aflow() if templates == "aflow" else TemplateLibrary.from_path(Path(templates))
-        )
+        if templates not in SHIPPED and not Path(templates).exists():
+            raise InputError(
+                f"there are no templates at {templates}", f"allowed: {', '.join(SHIPPED)}, a file or a folder"
+            )
+        self._library = TemplateLibrary.of(templates)
         self._hull = _known_phases(hull)
         self._out, self._recipe = out, recipe
         self._workers = workers

@@ -73,7 +73,7 @@ def own_data(spec: CampaignSpec, seeds: Sequence[int], start: Start) -> OwnData:
         if formulas and spec.data.limit is None:
             formulas[seed] = formulas[seeds[0]]
             continue
-        trials, origin = seed_trials(spec.model_copy(update={"seed": seed}))
+        trials, origin = seed_trials(spec.model_copy(update={"seed": seed}), spec.data.level)
         formulas[seed] = [trial.candidate.formula for trial in trials]
         bad = tuple(BadRow(**row) for row in origin["bad_rows"])
         for trial in trials:

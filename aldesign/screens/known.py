@@ -41,8 +41,8 @@ class NoveltyScreen(FormulaScreen):
     """No formula that is known already.
 
     Attributes:
-        known: ``"builtin"`` (a sketch of the Materials Project's formulas, with its rate of false alarms), the
-            path of a file of formulas, or a list of these.
+        known: ``"builtin"`` (a sketch of the Materials Project's formulas, with its rate of false alarms, and the
+            built-in computed compounds), the path of a file of formulas, or a list of these.
 
     """
 
@@ -53,14 +53,14 @@ class NoveltyScreen(FormulaScreen):
         if not names(self.known):
             raise SpecError("novelty was given no formulas", "give known: builtin, or a file of formulas")
         for name in names(self.known):
-            self._list(name)
+            self._sets(name)
 
     def judge(self, formulas: Sequence[str]) -> list[Verdict]:
         """Return one verdict per canonical formula; a reason says how sure it is."""
         lists = names(self.known)
         verdicts = [self.verdict(True, f"not known to {', '.join(lists)}")] * len(formulas)
-        for name in reversed(lists):  # the first list that knows a formula is the one named
-            known = self._list(name)
+        sets = [(name, known) for name in lists for known in self._sets(name)]
+        for name, known in reversed(sets):  # the first that knows a formula is the one named
             exact = isinstance(known, frozenset)
             found = [f in known for f in formulas] if isinstance(known, frozenset) else known.contains(formulas)
             rate = 0.0 if isinstance(known, frozenset) else known.false_positive_rate
@@ -70,8 +70,12 @@ class NoveltyScreen(FormulaScreen):
                 verdicts[row] = self.verdict(False, reason, known_by=name, false_positive_rate=rate)
         return verdicts
 
-    def _list(self, name: str) -> frozenset[str] | sketch.FormulaSketch:
-        return sketch.known() if name == "builtin" else _formulas_in(self.context.base / Path(name).expanduser())
+    def _sets(self, name: str) -> list[frozenset[str] | sketch.FormulaSketch]:
+        if name == "builtin":
+            from aldesign.datasets.builtin import computed_formulas
+
+            return [sketch.known(), computed_formulas()]
+        return [_formulas_in(self.context.base / Path(name).expanduser())]
 
 
 def _formulas_in(path: Path) -> frozenset[str]:

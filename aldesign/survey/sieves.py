@@ -187,17 +187,20 @@ def is_known(formulas: Sequence[str], lists: Sequence[str]) -> np.ndarray:
 
     Args:
         formulas: Canonical formulas.
-        lists: ``"builtin"``, a sketch of the Materials Project's formulas that takes 0.1 % of others for known, or
-            paths of files of formulas, which are exact.
+        lists: ``"builtin"``, a sketch of the Materials Project's formulas that takes 0.1 % of others for known with
+            the built-in computed compounds, or paths of files of formulas, which are exact.
 
     Raises:
         InputError: A file cannot be read, or holds no formula.
 
     """
+    from aldesign.datasets.builtin import computed_formulas
+
     found = np.zeros(len(formulas), dtype=bool)
     for name in lists if formulas else ():
         if name == BUILTIN:
-            found |= sketch.known().contains(formulas)
+            computed = computed_formulas()
+            found |= sketch.known().contains(formulas) | np.array([formula in computed for formula in formulas])
         else:
             found |= listed(Path(name)).contains(fingerprints(formulas))
     return found

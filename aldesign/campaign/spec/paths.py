@@ -18,10 +18,10 @@ _PATHS: tuple[tuple[str, ...], ...] = (
     ("structures", "hull"),
     ("target", "also", "model"),
 )
-_WORDS: dict[tuple[str, ...], str] = {
-    ("structures", "templates"): "aflow",
-    ("oracle", "options", "templates"): "aflow",
-    ("member", "model"): "shipped",
+_WORDS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("structures", "templates"): ("aflow", "builtin"),
+    ("oracle", "options", "templates"): ("aflow", "builtin"),
+    ("member", "model"): ("shipped",),
 }  # stand for no path
 
 
@@ -59,4 +59,4 @@ def _inner(content: dict[str, Any], place: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _is_path(value: object, place: tuple[str, ...]) -> bool:
-    return isinstance(value, str) and value != _WORDS.get(place)
+    return isinstance(value, str) and value not in _WORDS.get(place, ())

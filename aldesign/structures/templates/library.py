@@ -13,9 +13,11 @@ import numpy as np
 from aldesign.records import BadRow, Crystal
 from aldesign.structures.templates.index import Preference, TemplateIndex, build_index, compositions_of
 from aldesign.structures.templates.search import Match, Search
-from aldesign.structures.templates.sources import read_aflow, read_templates
+from aldesign.structures.templates.sources import read_aflow, read_builtin, read_templates
 
 MAX_SITES = 60
+SHIPPED = ("aflow", "builtin")
+"""Sources of templates that are no paths."""
 _CHUNK = 8192  # crystals whose sites are counted at once
 
 
@@ -62,6 +64,29 @@ class TemplateLibrary:
         several entries. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
         """
         return cls(read_aflow(), max_sites=max_sites, origin="AFLOW prototypes of pymatgen")
+
+    @classmethod
+    def from_builtin(cls, *, max_sites: int = MAX_SITES) -> TemplateLibrary:
+        """Return the built-in computed crystals, relaxed by CHGNet, and the AFLOW prototypes of other formulas.
+
+        Ids are ``formula/family`` and as in `from_aflow`. Polymorphs come by their distance from the hull of the
+        computed crystals.
+        """
+        read = read_builtin()
+        origin = "the built-in computed crystals and AFLOW prototypes of pymatgen"
+        return cls(read.crystals, max_sites=max_sites, stability=read.stability, origin=origin)
+
+    @classmethod
+    def of(cls, source: str | Path, *, max_sites: int = MAX_SITES) -> TemplateLibrary:
+        """Return ``aflow``, ``builtin``, or what lies at a path; see `from_aflow`, `from_builtin`, `from_path`.
+
+        Raises:
+            InputError: Nothing is there, or nothing in it is a crystal.
+
+        """
+        if source in SHIPPED:
+            return (cls.from_aflow if source == "aflow" else cls.from_builtin)(max_sites=max_sites)
+        return cls.from_path(source, max_sites=max_sites)
 
     @classmethod
     def from_path(cls, path: Path | str, *, max_sites: int = MAX_SITES) -> TemplateLibrary:

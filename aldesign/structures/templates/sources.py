@@ -19,7 +19,7 @@ from typing import Any
 from aldesign.chemistry.elements import NUMBER, PETTIFOR
 from aldesign.errors import InputError, StructureError
 from aldesign.records import BadRow, Crystal
-from aldesign.structures.cif import from_record, read_cifs, read_jsonl
+from aldesign.structures.cif import formula_of, from_record, read_cifs, read_jsonl
 from aldesign.structures.graphs import MAX_VOLUME_PER_ATOM, MIN_VOLUME_PER_ATOM
 from aldesign.structures.radii import reference_volume
 
@@ -73,6 +73,24 @@ def read_aflow() -> list[Crystal]:
         seen[name] += 1
         crystals.append(_aflow_crystal(entry["snl"], name if seen[name] == 1 else f"{name}-{seen[name]}"))
     return crystals
+
+
+def read_builtin() -> Source:
+    """Return the computed crystals of the built-in data set, and the AFLOW prototypes of other formulas.
+
+    Stability is the distance from the hull of the computed ones by PBE; the prototypes have none.
+
+    Raises:
+        CheckpointError: The shipped data set is damaged.
+        InputError: pymatgen has no prototypes.
+
+    """
+    from aldesign.datasets.builtin import builtin_set, computed_formulas
+
+    rows, known = builtin_set().rows, computed_formulas()
+    stability = {row.crystal.id: row.above_hull_ev_per_atom for row in rows if row.above_hull_ev_per_atom is not None}
+    others = [crystal for crystal in read_aflow() if formula_of(crystal) not in known]
+    return Source((*(row.crystal for row in rows), *others), stability=stability)
 
 
 def read_templates(path: Path) -> Source:
