@@ -28,9 +28,16 @@ def to_json(answer: Answer, level: str, how: str) -> dict[str, Any]:
     }
 
 
-def key(told: Told) -> str:
-    """Return what makes a measurement this one and no other; the file it came in and its line do not."""
-    return json.dumps([told["value"], told["std"], told["level"], told["error"], told["notes"]], sort_keys=True)
+def key(told: Told, notes: bool = True) -> str:
+    """Return what makes a measurement this one and no other; the file it came in and its line do not.
+
+    Args:
+        told: The measurement.
+        notes: Whether comment, source and the like tell two measurements of one value apart.
+
+    """
+    said = [told["value"], told["std"], told["level"], told["error"]]
+    return json.dumps([*said, told["notes"]] if notes else said, sort_keys=True)
 
 
 def current(told: Sequence[Told]) -> list[Told]:

@@ -140,8 +140,10 @@ class _Teller:
         self.notes: list[str] = []
         self._record: Callable[[str, Mapping[str, Any]], None] = campaign.record
         self._campaign = campaign
-        self._before = {number: [key(one) for one in told] for number, told in campaign.state.told.items()}
-        self._counting = {number: [key(one) for one in current(told)] for number, told in campaign.state.told.items()}
+        self._before = {number: [self._key(one) for one in told] for number, told in campaign.state.told.items()}
+        self._counting = {
+            number: [self._key(one) for one in current(told)] for number, told in campaign.state.told.items()
+        }
         self._seen: Counter[tuple[str, str]] = Counter()
         self._news: dict[str, bool] = {}  # by formula: whether this call corrects it, or says nothing new
         self._groups: dict[str, list[str]] | None = None
@@ -153,12 +155,12 @@ class _Teller:
         told = to_json(answer, self._level(answer), "first")
         trials = self.state.of_formula(formula)
         trial = next((t for t in trials if t.state is not TrialState.REJECTED), None)
-        self._seen[formula, key(told)] += 1
+        self._seen[formula, self._key(told)] += 1
         if trial is None:
             self._add(formula, answer, told, trials)
         elif self.repeated == "replace" and trial.state in (TrialState.MEASURED, TrialState.FAILED):
             self._correct(trial, answer, told, rows)
-        elif self._before.get(trial.number, []).count(key(told)) >= self._seen[formula, key(told)]:
+        elif trial.state is not TrialState.PENDING and self._is_known(trial, told):
             self.known += 1
         elif trial.state is TrialState.MEASURED:
             self._again(trial, answer, told)
@@ -238,8 +240,19 @@ class _Teller:
             for row in rows:
                 with suppress(ValueError, FormulaError):
                     level = self._level(row)
-                    self._groups.setdefault(whose(self.state, row), []).append(key(to_json(row, level, "")))
+                    self._groups.setdefault(whose(self.state, row), []).append(self._key(to_json(row, level, "")))
         return self._groups
+
+    def _is_known(self, trial: Trial, told: Mapping[str, Any]) -> bool:
+        """Return whether a measurement was told before; where repetitions count, as often as in these rows."""
+        this = self._key(told)
+        if self.repeated != "add":
+            return any(self._key(one) == this for one in self.state.told.get(trial.number, ()))
+        return self._before.get(trial.number, []).count(this) >= self._seen[trial.candidate.formula, this]
+
+    def _key(self, told: Mapping[str, Any]) -> str:
+        """Return what makes a measurement this one; where repetitions count, comment and source tell them apart."""
+        return key(told, notes=self.repeated == "add")
 
     def _level(self, answer: Answer) -> str:
         level = answer.level or self.card.level

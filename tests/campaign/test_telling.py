@@ -224,3 +224,29 @@ def test_only_what_waits_can_be_withdrawn_or_released(desk: Desk) -> None:
     for wrong, message in (("LiF", "waits for no answer"), ("99", "there is no trial 99"), ("what", "unexpected .w.")):
         with pytest.raises(InputError, match=message):
             pending_of(desk.state, ["NaCl", wrong])
+
+
+def test_other_remarks_make_a_measurement_another_only_where_repetitions_count(desk: Desk) -> None:
+    desk.tell(Answer("NaCl", value=5.0, notes={"seconds": "31"}))
+    again = Answer("NaCl", value=5.0, notes={"seconds": "29"})
+    assert desk.tell(again).known == 1
+    assert desk.tell(again, repeated="replace").known == 1
+    assert desk.tell(again, repeated="add").outcomes == {"averaged": 1}
+
+
+def test_a_row_that_stands_twice_in_a_file_counts_once(desk: Desk) -> None:
+    rows = [
+        Answer("NaCl", value=5.0),
+        Answer("ClNa", value=5.0),
+        Answer("CO", error="lost"),
+        Answer(trial=3, error="lost"),
+    ]
+    told = desk.tell(*rows)
+    assert (told.outcomes, told.known, told.refused) == ({"answered": 1, "failed": 1}, 2, ())
+
+
+def test_what_waits_again_is_answered_again(desk: Desk) -> None:
+    lost = Answer("CO", error="walltime")
+    desk.tell(lost)
+    desk.record("retried", {"trials": [3]})
+    assert desk.tell(lost).outcomes == {"failed": 1}
