@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from aldesign.dft import setups
+from aldesign.dft import codes, setups
 from aldesign.dft.settings import Settings
 from aldesign.records import Crystal
 
@@ -40,10 +41,12 @@ class ToyCode:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._log, self._patch = folder / "toy.log", monkeypatch
+        monkeypatch.setattr(codes, "code", codes.code)  # so that it comes back
         path = os.pathsep.join([str(TOY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         monkeypatch.setenv("PYTHONPATH", path)
         monkeypatch.setenv("ALDESIGN_TOY_CODE", "here")
         monkeypatch.setenv("ALDESIGN_TOY_LOG", str(self._log))
+        runpy.run_path(str(TOY / "sitecustomize.py"))
 
     def paid(self) -> list[str]:
         """Return the ids of the crystals that were computed, in order."""

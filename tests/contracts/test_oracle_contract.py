@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from dft_toys import ToyCode
 
 from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
 from aldesign.registry import load_oracle, oracle_class, oracle_entries
 from aldesign.testing import check_oracle, check_trainable, example_candidates
 
-TOLD = ("external", "lookup")  # the installed oracles that do not learn
+TOLD = ("dft", "external", "lookup")  # the installed oracles that do not learn
 # Settings that make any oracle small; those that it has are taken.
 SMALL = {
     "epochs": 3,
@@ -46,8 +47,11 @@ def test_trainable_oracle(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(oracle_entries()))
-def test_installed_oracle(name, tmp_path):
+def test_installed_oracle(name, tmp_path, monkeypatch):
     options = {}
+    if name == "dft":
+        ToyCode(tmp_path, monkeypatch)
+        options = {"store": str(tmp_path / "results.sqlite"), "relax": "none"}
     if name == "lookup":
         path = tmp_path / "gaps.csv"
         path.write_text("formula,band_gap\nNaCl,5.0\nMgO,4.5\nGaAs,0.2\nZnS,2.0\n", encoding="utf-8")
