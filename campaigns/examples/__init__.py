@@ -1,0 +1,1 @@
+"""Campaigns whose answers come from outside, with the programs that get them."""
