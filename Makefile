@@ -7,13 +7,18 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: run test lint check clean
+.PHONY: run test dft lint check clean
 
 run: .venv/.installed
 	$(BIN)/aldesign run campaigns/quickstart.yaml
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# First principles: GPAW compiles, as C++, against libxc and a BLAS: `apt-get install g++ libxc-dev libopenblas-dev`
+dft: .venv/.installed
+	CC=g++ $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dft]"
+	$(BIN)/python -c "from aldesign.dft.setups import missing; import sys; sys.exit(missing())"
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
