@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -89,10 +90,9 @@ _TABLE = {
     "grey arsenic": ("A_hR2_166_c/A7", "As:A"),
     "black phosphorus": ("A_oC8_64_f/A17", "P:A"),
 }
-# Where the anions of a rhombohedral family lie on the long diagonal, if not as in the prototype.
-_DIAGONAL = {
-    "delafossite": 0.11
-}  # CuAlO2, where copper has two neighbours; Ishiguro et al., J. Solid State Chem. 40, 170
+# Where the anions of a rhombohedral family lie on the long diagonal, if not as in the prototype: in CuAlO2, 0.11 from
+# copper at 1/2, which has two neighbours. Ishiguro et al., J. Solid State Chem. 40, 170 (1981).
+_DIAGONAL = {"delafossite": 0.39}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,9 @@ def families() -> dict[str, Family]:
     from aldesign.structures.templates.sources import read_aflow
 
     known = {crystal.id: crystal for crystal in read_aflow()}
-    return {name: _family(name, known[f"aflow/{label}"], words) for name, (label, words) in _TABLE.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of how spglib will tell of failures one day
+        return {name: _family(name, known[f"aflow/{label}"], words) for name, (label, words) in _TABLE.items()}
 
 
 def _family(name: str, crystal: Crystal, words: str) -> Family:
