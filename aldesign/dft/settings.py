@@ -114,7 +114,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"cutoff_ev": 450.0, "kpoint_density": 1.5, "band_density": 2.0},
+    "fast": {"cutoff_ev": 450.0, "kpoint_density": 1.5, "band_density": 3.0},
     "production": {"cutoff_ev": 600.0, "kpoint_density": 2.5, "band_density": 3.0},
     "tight": {
         "cutoff_ev": 900.0,

@@ -17,7 +17,8 @@ def test_presets_grow_in_cost() -> None:
     order = [Settings.of(name) for name in ("fast", "production", "tight")]
     for name in ("cutoff_ev", "kpoint_density", "band_density"):
         values = [getattr(settings, name) for settings in order]
-        assert values == sorted(set(values))
+        assert values == sorted(values)
+        assert values[0] < values[-1]
     assert Settings() == Settings.of("production")
 
 
