@@ -52,19 +52,20 @@ def lines(cell: Crystal, density: float) -> np.ndarray:
 
 
 def find_edges(
-    mesh: Bands, cell: Crystal, density: float, at: Callable[[np.ndarray], np.ndarray]
+    mesh: Bands, n_electrons: float, cell: Crystal, density: float, at: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Edges, tuple[str, ...]]:
     """Return the edges of the bands, and notes: on the mesh and, where it has a gap, along lines, then closer by.
 
     Args:
         mesh: Bands on the full mesh.
+        n_electrons: Valence electrons of the cell.
         cell: The crystal.
         density: k-points per Å⁻¹ along the lines between special points.
         at: Gives the eigenvalues at k-points, shape (spins, k-points, bands), in the potential of the mesh.
 
     """
     energies, points = mesh.energies_ev, mesh.kpoints
-    occupied = occupied_bands(energies, mesh.fermi_ev)
+    occupied = occupied_bands(energies, mesh.fermi_ev, n_electrons)
     if occupied is None or edges(energies, points, occupied) == METAL:
         return METAL, ()
     kept = max(occupied) + 1

@@ -91,6 +91,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     projected, note = _projected(output, folder)
     found, closed = find_edges(
         output.bands,
+        output.n_electrons,
         cell,
         settings.band_density,
         lambda points: _pw(cell, settings, moments, files, folder, "bands", _listed(points)).bands.energies_ev,

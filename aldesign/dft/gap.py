@@ -9,6 +9,7 @@ import numpy as np
 from aldesign.dft.results import Point
 from aldesign.errors import CalculationError
 
+_LEAST_CHARGE = 0.1  # electrons: crystals here are neutral, so that bands hold whole numbers
 _LEAST_GAP_EV = 1e-3  # below this, edges touch within the accuracy of any calculation here
 
 
@@ -27,12 +28,17 @@ class Edges:
 METAL = Edges(0.0, 0.0)
 
 
-def occupied_bands(energies_ev: np.ndarray, fermi_ev: float) -> tuple[int, ...] | None:
+def occupied_bands(
+    energies_ev: np.ndarray, fermi_ev: float, n_electrons: float | None = None
+) -> tuple[int, ...] | None:
     """Return how many bands of each spin lie below the Fermi level, or None where some band crosses it.
 
     Args:
         energies_ev: Eigenvalues in rising order, shape (spins, k-points, bands), eV.
         fermi_ev: The Fermi level, eV.
+        n_electrons: Valence electrons of the cell. The bands below must hold them all: a flat band that is partly
+            filled, as of an atom with an open shell, lies wholly on one side of the Fermi level or the other, by
+            rounding alone.
 
     Raises:
         CalculationError: All bands are occupied somewhere: too few were computed.
@@ -41,6 +47,9 @@ def occupied_bands(energies_ev: np.ndarray, fermi_ev: float) -> tuple[int, ...] 
     if (counts >= energies_ev.shape[2]).any():
         raise CalculationError("crash", "no empty band was computed, so that nothing can be said of a gap")
     if (counts.min(axis=1) < counts.max(axis=1)).any():
+        return None
+    held = counts[:, 0].sum() * (3 - len(counts))  # two to a band where one spin stands for both
+    if n_electrons is not None and abs(held - n_electrons) > _LEAST_CHARGE:
         return None
     return tuple(int(count) for count in counts[:, 0])
 

@@ -143,7 +143,7 @@ def _edges(
     Also return the parts of a gap that is a sum, and notes.
     """
     mesh = _eigenvalues(calc)
-    occupied = occupied_bands(mesh, calc.get_fermi_level())
+    occupied = occupied_bands(mesh, calc.get_fermi_level(), calc.get_number_of_electrons())
     points = np.asarray(calc.get_ibz_k_points())
     if edges(mesh, points, occupied) == METAL or occupied is None:
         return METAL, {}, ()

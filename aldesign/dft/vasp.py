@@ -106,7 +106,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     for old in folder.glob("lines-*"):
         shutil.rmtree(old)
     output = vasp("static", mesh(cell, settings.kpoint_density))
-    found, notes = find_edges(output.bands, cell, settings.band_density, at)
+    found, notes = find_edges(output.bands, output.n_electrons, cell, settings.band_density, at)
     return Result(
         formula=canonical("".join(cell.species)),
         crystal=cell,

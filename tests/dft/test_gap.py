@@ -97,3 +97,13 @@ def test_edges_of_the_mesh_alone_leave_nothing_to_divide() -> None:
     found = edges(bands, KPOINTS + np.array([0.0, 0.1, 0.0]), (1,))
     assert between(KPOINTS, found).shape == (0, 3)
     assert between(KPOINTS, METAL).shape == (0, 3)
+
+
+@pytest.mark.parametrize("side", [-1e-9, 1e-9])
+def test_a_flat_band_that_is_half_filled_makes_no_insulator(side: float) -> None:
+    bands = np.tile([[-5.0, side, 3.0]], (4, 1))[None]  # a band of three electrons that rounding puts on one side
+    assert occupied_bands(bands, 0.0, 3.0) is None
+    assert occupied_bands(bands, 0.0, 2.0 if side > 0 else 4.0) is not None
+    both = np.concatenate([bands, bands + 1e-6])
+    assert occupied_bands(both, 1.0, 4.0) == (2, 2)
+    assert occupied_bands(both, 1.0, 3.0) is None
