@@ -54,7 +54,7 @@ def prepare(parts: Parts, trial: Trial) -> list[Assignment]:
             space_group=symbol,
             space_group_number=number,
             volume_per_atom=volume(held) / len(held),
-            likelihood=told.get("template_likelihood", 1.0),
+            likelihood=told.get("template_likelihood"),
             warnings=(f"the crystal that was computed: {told['crystal_made']}",) if "crystal_made" in told else (),
         )
     ]
@@ -80,6 +80,8 @@ def record(parts: Parts, trial: Trial, tried: Sequence[Assignment], result: Resu
     """Return the event that records a trial's crystal, and whether it may be exported."""
     made = finish(trial.candidate.formula, tried, result, parts.hull)
     found = facts(made)
+    if trial.candidate.crystal is not None:
+        found["given"] = True
     # what no CIF can be written of must not take a rank
     reason = made.chosen.reason if made.crystal is None else _objection(parts, found) or overlap(made.crystal)
     return {"trial": trial.number, "accepted": not reason, "reason": reason, "facts": found}

@@ -9,6 +9,7 @@ from typing import Any
 from aldesign.campaign.assessment import Assessed
 from aldesign.campaign.scoring import DIGITS
 from aldesign.campaign.spec.scores import TERMS
+from aldesign.records import Prediction
 
 _FIRST = (
     "rank",
@@ -64,7 +65,8 @@ _FINDINGS = (
     "alternatives",
     "warnings",
 )
-COLUMNS: tuple[str, ...] = (*_FIRST, *_FINDINGS, *(f"score_{name}" for name in TERMS), "score_missing")
+_COMPUTED = ("direct", "direct_gap_ev", "formation_energy_computed_ev_per_atom", "magnetization_mub_per_cell")
+COLUMNS: tuple[str, ...] = (*_FIRST, *_FINDINGS, *(f"score_{name}" for name in TERMS), "score_missing", *_COMPUTED)
 """Columns of candidates.csv and set_aside.csv; those of earlier versions come first, in their order."""
 
 
@@ -103,7 +105,18 @@ def row_of(assessed: Assessed, cif: str = "") -> dict[str, Any]:
         "cif": cif,
         "reason": item.record.reason,
     }
-    return {**first, **_found(assessed), **_score_cells(assessed)}
+    return {**first, **_found(assessed), **_score_cells(assessed), **computed_cells(prediction)}
+
+
+def computed_cells(prediction: Prediction | None) -> dict[str, Any]:
+    """Return what an oracle that computes found besides the gap, by column; empty where it did not."""
+    facts = prediction.facts if prediction is not None else {}
+    return {
+        "direct": facts.get("direct"),
+        "direct_gap_ev": shown(facts.get("direct_gap_ev")),
+        "formation_energy_computed_ev_per_atom": shown(facts.get("formation_energy_ev_per_atom")),
+        "magnetization_mub_per_cell": shown(facts.get("magnetization"), 3),
+    }
 
 
 def _found(assessed: Assessed) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aldesign.campaign.finishing import held_crystal
-from aldesign.campaign.rows import cif_name, shown
+from aldesign.campaign.rows import cif_name, computed_cells, shown
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Crystal, Trial, TrialState
 
@@ -164,15 +164,12 @@ def validation_row(check: Check, cif: str = "") -> dict[str, Any]:
         "computed_gap_ev": shown(check.computed_ev),
         "computed_by": f"{answer.oracle.name} {answer.oracle.version}".strip() if answer else "",
         "computed_level": answer.level if answer else "",
-        "direct": facts.get("direct"),
-        "direct_gap_ev": shown(facts.get("direct_gap_ev")),
+        **computed_cells(answer),
         "error_ev": shown(check.error_ev),
         "within_2_std": check.held,
         "formation_energy_ev_per_atom": shown(claim.get("formation_energy_ev_per_atom")),
         "energy_method": claim.get("energy_method"),
         "formation_energy_graph_ev_per_atom": shown(claim.get("formation_energy_graph_ev_per_atom")),
-        "formation_energy_computed_ev_per_atom": shown(facts.get("formation_energy_ev_per_atom")),
-        "magnetization_mub_per_cell": shown(facts.get("magnetization"), 3),
         "sites": len(check.crystal) if check.crystal is not None else None,
         "crystal": check.crystal_text,
         "seconds": shown(facts.get("computed_seconds", answer.seconds if answer else None), 1),

@@ -113,13 +113,15 @@ def oracle_text(answer: Prediction) -> str:
 
 def energies_text(records: Iterable[StructureRecord]) -> str:
     """Return what the formation energies are, or nothing where there are none."""
-    methods = {str(r.facts["energy_method"]) for r in records if r.facts.get("energy_method")}
-    if not methods:
+    listed = [r.facts for r in records if r.facts.get("energy_method")]
+    if not listed:
         return ""
-    return (
-        f"Formation energies are predictions of {', '.join(sorted(methods))}, not of DFT. Crystals are made by "
-        "substitution into templates: each is a hypothesis about the structure."
-    )
+    methods = ", ".join(sorted({str(facts["energy_method"]) for facts in listed}))
+    given = [bool(facts.get("given")) for facts in listed]
+    made = "Crystals are made by substitution into templates: each is a hypothesis about the structure."
+    if any(given):
+        made = "Crystals are those that were given." if all(given) else f"{made} Some were given with the candidates."
+    return f"Formation energies are predictions of {methods}, not of DFT. {made}"
 
 
 def stated_level(state: CampaignState) -> str:

@@ -10,7 +10,15 @@ from aldesign.campaign.recipe import NAMES
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.campaign.state import CampaignState
 from aldesign.records import Source, Trial, Verdict
-from aldesign.report.facts import SOURCE_NAMES, amount_text, gap_text, oracle_text, oxidation_text, significant_text
+from aldesign.report.facts import (
+    SOURCE_NAMES,
+    amount_text,
+    gap_text,
+    number_text,
+    oracle_text,
+    oxidation_text,
+    significant_text,
+)
 from aldesign.report.narrative_crystal import energy_sentences, hull_sentences, structure_sentences
 
 DOMAIN = {True: "within the oracle's training domain", False: "outside the oracle's domain", None: "domain unknown"}
@@ -109,6 +117,7 @@ def _answer_sentences(trial: Trial) -> Iterable[str]:
         f"The gap is {gap_text(answer.value, answer.std)} eV{std}: {oracle_text(answer)}, level {answer.level}, "
         f"{DOMAIN[answer.in_domain]}."
     )
+    yield from _computed_sentences(answer.facts)
     if trial.expected is not None:
         mean, doubt = trial.expected
         less = answer.value - mean
@@ -117,6 +126,19 @@ def _answer_sentences(trial: Trial) -> Iterable[str]:
         yield f"That is {abs(less):.2f} eV {way} than the surrogate expected{apart}."
     if states := oxidation_text(trial):
         yield f"Oxidation states: {states}."
+
+
+def _computed_sentences(facts: Mapping[str, Any]) -> Iterable[str]:
+    """Return what an oracle that computes found besides the gap."""
+    if facts.get("direct") is not None:
+        direct = facts.get("direct_gap_ev")
+        wider = "" if facts["direct"] or direct is None else f"; the least direct one is {gap_text(direct)} eV"
+        yield f"The gap is {'direct' if facts['direct'] else 'not direct'}{wider}."
+    energy = facts.get("formation_energy_ev_per_atom")
+    if energy is not None:
+        yield f"Computed alike, its formation energy is {number_text(energy, 3)} eV/atom."
+    if facts.get("crystal_made"):
+        yield f"The crystal that was computed: {facts['crystal_made']}."
 
 
 def _novelty_sentences(told: Mapping[str, Any]) -> Iterable[str]:

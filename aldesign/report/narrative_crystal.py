@@ -24,7 +24,9 @@ learnt from. A new compound may be farther off."""
 def structure_sentences(record: StructureRecord) -> Iterable[str]:
     """Return which template lent its structure, what became of it, and what else was tried."""
     facts = record.facts
-    if facts.get("template_id"):
+    if facts.get("given"):
+        yield f"The crystal came with the candidate ({facts['template_id']}); it was not changed."
+    elif facts.get("template_id"):
         emd = facts.get("emd")
         distance = "" if emd is None else f", at EMD {emd:.2f}"
         yield f"The structure is that of {facts['template_id']} ({facts.get('template_formula')}){distance}."
