@@ -73,12 +73,12 @@ class Laboratory:
             return found if found is not None else self._computed(crystal, settings)
 
     def _stored(self, crystal: Crystal, settings: Settings) -> Answer | None:
-        result = self.store.get(crystal, settings)
-        if result is not None:
-            return Answer(result, from_store=True)
-        if not self.retry and (failure := self.store.failure(crystal, settings)) is not None:
-            raise failure
-        return None
+        found = self.store.find(crystal, settings)
+        if isinstance(found, CalculationError):
+            if self.retry:
+                return None
+            raise found
+        return None if found is None else Answer(found, from_store=True)
 
     def _computed(self, crystal: Crystal, settings: Settings) -> Answer:
         try:

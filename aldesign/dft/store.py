@@ -72,35 +72,41 @@ class ResultStore:
                 f"{self.path} is damaged or no store of results: {error}", "move it away, or name another file"
             ) from error
 
-    def get(self, crystal: Crystal, settings: Settings) -> Result | None:
-        """Return the result of a crystal; None where there is none.
+    def find(self, crystal: Crystal, settings: Settings) -> Result | CalculationError | None:
+        """Return the result of a crystal, or why it has none if another try would fail as well; None otherwise.
 
         Raises:
             CalculationError: The cell is impossible.
             AldesignError: The file cannot be read.
 
         """
-        content = self._find(crystal, settings, "content")
+        number = self._find(crystal, settings)
+        if number is None:
+            return None
+        with self._reading() as base:
+            row = base.execute("SELECT content, failure FROM entry WHERE number = ?", (number,)).fetchone()
+        content, failure = row if row is not None else (None, None)
         try:
-            return None if content is None else Result.from_json(json.loads(content))
+            if content is not None:
+                return Result.from_json(json.loads(content))
+            if failure is None:
+                return None
+            told = json.loads(failure)
+            return CalculationError(told["kind"], told["message"], told["hint"])
         except (ValueError, KeyError, TypeError) as error:
             raise AldesignError(
-                f"{self.path}: the result of {formula_of(crystal)} is damaged: {error}", "move the file away"
+                f"{self.path}: what it holds of {formula_of(crystal)} is damaged: {error}", "move the file away"
             ) from error
 
+    def get(self, crystal: Crystal, settings: Settings) -> Result | None:
+        """Return the result of a crystal; None where there is none. Raises as `find`."""
+        found = self.find(crystal, settings)
+        return found if isinstance(found, Result) else None
+
     def failure(self, crystal: Crystal, settings: Settings) -> CalculationError | None:
-        """Return why a crystal gave no result before; None where it was not tried or another try may succeed.
-
-        Raises:
-            CalculationError: The cell is impossible.
-            AldesignError: The file cannot be read.
-
-        """
-        content = self._find(crystal, settings, "failure")
-        if content is None:
-            return None
-        told = json.loads(content)
-        return CalculationError(told["kind"], told["message"], told["hint"])
+        """Return why a crystal gave no result before; None where another try may succeed. Raises as `find`."""
+        found = self.find(crystal, settings)
+        return found if isinstance(found, CalculationError) else None
 
     def put(self, crystal: Crystal, result: Result) -> None:
         """Write down the result of a crystal; it takes the place of an earlier one or of a failure.
@@ -151,18 +157,16 @@ class ResultStore:
             (count,) = base.execute("SELECT count(*) FROM entry WHERE content IS NOT NULL").fetchone()
         return int(count)
 
-    def _find(self, crystal: Crystal, settings: Settings, column: str) -> str | None:
+    def _find(self, crystal: Crystal, settings: Settings) -> int | None:
+        """Return the entry of a crystal; one found by comparing structures is found at once the next time."""
         key = crystal_key(crystal)
         with self._reading() as base:
             number = _placed(base, key, settings)
         if number is None:
             number = self._like(primitive(crystal), settings)
-            if number is None:
-                return None
-            self._remember(key, settings, number)
-        with self._reading() as base:
-            row = base.execute(f"SELECT {column} FROM entry WHERE number = ?", (number,)).fetchone()  # noqa: S608
-        return None if row is None else row[0]
+            if number is not None:
+                self._remember(key, settings, number)
+        return number
 
     def _like(self, cell: Crystal, settings: Settings) -> int | None:
         """Return the entry whose primitive cell matches `cell`."""

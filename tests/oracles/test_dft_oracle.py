@@ -40,6 +40,7 @@ structures: {relax: none}
 shortlist: {size: 1, formation_energy_per_atom: null}
 batch_size: 3
 stop: {iterations: 4}
+execution: {kind: serial}
 """
 
 
@@ -210,6 +211,7 @@ def test_other_settings_are_refused_on_resuming(toy: ToyCode, tmp_path: Path) ->
 def test_a_killed_campaign_pays_nothing_twice(toy: ToyCode, tmp_path: Path) -> None:
     toy.take(0.7)
     path = campaign(tmp_path, [salt(formula) for formula in SALTS])
+    path.write_text(path.read_text().replace("{kind: serial}", "{kind: processes, workers: 2}"))
 
     def command(*words: str) -> list[str]:
         return [sys.executable, "-m", "aldesign", *words, "--quiet"]
