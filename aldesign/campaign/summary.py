@@ -91,6 +91,7 @@ def story(state: CampaignState, spec: CampaignSpec, text: str) -> dict[str, Any]
     return {
         "formula": formula,
         "trials": [trial_to_json(trial) for trial in trials],
+        "told": [dict(one) for trial in trials for one in state.told.get(trial.number, ())],
         "structures": [
             {"accepted": r.accepted, "reason": r.reason, **{k: v for k, v in r.facts.items() if k != "crystal"}}
             for r in records

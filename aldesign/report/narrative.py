@@ -20,6 +20,7 @@ from aldesign.report.facts import (
     significant_text,
 )
 from aldesign.report.narrative_crystal import energy_sentences, hull_sentences, structure_sentences
+from aldesign.report.narrative_outside import outside_sentences
 
 DOMAIN = {True: "within the oracle's training domain", False: "outside the oracle's domain", None: "domain unknown"}
 
@@ -44,7 +45,11 @@ def narrate(told: Mapping[str, Any], state: CampaignState, spec: CampaignSpec) -
 
     """
     trials = state.of_formula(told["formula"])
-    chapters = [chapter for trial in trials for chapter in trial_chapters(trial)]
+    chapters = [
+        chapter
+        for trial in trials
+        for chapter in (*trial_chapters(trial), Chapter("From outside", tuple(outside_sentences(state, trial))))
+    ]
     for record in (state.structures[t.number] for t in trials if t.number in state.structures):
         chapters.append(Chapter("Structure", tuple(structure_sentences(record))))
         chapters.append(Chapter("Energy", tuple(energy_sentences(record.facts))))

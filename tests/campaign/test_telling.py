@@ -250,3 +250,17 @@ def test_what_waits_again_is_answered_again(desk: Desk) -> None:
     desk.tell(lost)
     desk.record("retried", {"trials": [3]})
     assert desk.tell(lost).outcomes == {"failed": 1}
+
+
+def test_a_formula_s_story_tells_every_question_and_measurement(desk: Desk) -> None:
+    from aldesign.report.narrative_outside import outside_sentences
+
+    desk.record("asked", {"questions": [vars(Asked(2, "Oslo", 0.0, "00002_NaCl.cif"))]})
+    trial = desk.of("NaCl")
+    (asked,) = outside_sentences(desk.state, trial)
+    assert asked == "Asked of Oslo on 1970-01-01 00:00 UTC, with the crystal of 00002_NaCl.cif; no answer has come yet."
+    desk.tell(Answer("NaCl", value=5.0, std=0.1, written="5000 ± 100 meV", file="a.csv", line=2))
+    desk.tell(Answer("NaCl", value=5.2, notes={"comment": "film"}), repeated="add")
+    _, first, second = outside_sentences(desk.state, desk.of("NaCl"))
+    assert first == "Told 5.00 ± 0.10 eV, written as 5000 ± 100 meV (a.csv, line 2)."
+    assert second == "Told 5.20 eV, averaged with those before. comment: film."
