@@ -1,7 +1,11 @@
-"""Make the reference crystals of the elements: `python tests/benchmarks/bench_dft_elements.py OUT.json`.
+"""Make the reference crystals of the elements, and their energies.
 
-Structures at room temperature or below as in ASE's table of the elements and pymatgen's AFLOW prototypes, the solids
-relaxed by CHGNet; molecules with experimental bond lengths in boxes. Prints how far each volume moved.
+``python tests/benchmarks/bench_dft_elements.py crystals OUT.json`` writes the crystals: structures at room temperature
+or below as in ASE's table of the elements and pymatgen's AFLOW prototypes, the solids relaxed by CHGNet; molecules with
+experimental bond lengths in boxes. Prints how far each volume moved.
+``python tests/benchmarks/bench_dft_elements.py energies OUT.json STORE...`` writes their energies with the preset
+``production``, from files of results; what is in none of them is computed into the first, or with ``stored`` in the
+place of ``energies`` left out.
 """
 
 from __future__ import annotations
@@ -16,7 +20,13 @@ import numpy as np
 
 from aldesign.dft import setups
 from aldesign.dft.cells import primitive
+from aldesign.dft.elements import references
+from aldesign.dft.jobs import Limits
+from aldesign.dft.laboratory import Laboratory
 from aldesign.dft.results import crystal_to_json
+from aldesign.dft.settings import Settings
+from aldesign.dft.store import ResultStore
+from aldesign.errors import CalculationError
 from aldesign.records import Crystal
 from aldesign.structures.energy import evaluate_one
 from aldesign.structures.geometry import volume
@@ -156,8 +166,8 @@ def made(symbol: str) -> dict[str, Any]:
     return {**entry, "note": ABOVE_GROUND.get(symbol, "")}
 
 
-def main(out: Path) -> None:
-    """Write the file."""
+def crystals(out: Path) -> None:
+    """Write the crystals."""
     entries = {symbol: made(symbol) for symbol in sorted(setups.elements())}
     for entry in entries.values():
         entry["lattice"] = [round(x, 5) for x in entry["lattice"]]
@@ -166,5 +176,50 @@ def main(out: Path) -> None:
     out.write_text(f'{{"elements": {{\n{lines}\n}}}}\n', encoding="utf-8")
 
 
+def energies(out: Path, stores: list[ResultStore], compute: bool) -> None:
+    """Write the energies; elements without one are named, with the reason."""
+    settings = Settings.of("production")
+    laboratory = Laboratory(stores[0], Limits(seconds=7200, memory_gib=8))
+    entries: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    seconds, software = 0.0, {}
+    for symbol, reference in references().items():
+        wanted = reference.settings(settings)
+        found = next((kept for store in stores if (kept := store.get(reference.crystal, wanted))), None)
+        if found is None and not compute:
+            failed[symbol] = "not computed yet"
+            continue
+        try:
+            result = found or laboratory.compute(reference.crystal, wanted)
+        except CalculationError as error:
+            failed[symbol] = str(error)
+            print(symbol, error, flush=True)
+            continue
+        entries[symbol] = {
+            "ev_per_atom": round(result.energy_ev_per_atom, 5),
+            "data_set": result.software[f"data set {symbol}"],
+            "moment_mb": round(result.magnetization / len(result.crystal), 3),
+        }
+        seconds += result.seconds
+        software = {name: text for name, text in result.software.items() if not name.startswith("data set")}
+    card = {
+        "what": "energies of the reference crystals in element_crystals.json, by GPAW at the level PBE",
+        "made_by": "tests/benchmarks/bench_dft_elements.py energies",
+        "settings": settings.to_json(),
+        "molecules": "as above with the k-points that Reference.settings asks for",
+        "software": software,
+        "seconds": round(seconds),
+        "absent": failed,
+        "energy_digest": settings.energy_digest,
+    }
+    head = json.dumps(card, indent=1)[:-2]
+    lines = ",\n".join(f"  {json.dumps(symbol)}: {json.dumps(entry)}" for symbol, entry in entries.items())
+    out.write_text(f'{head},\n "energies": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
+    print(f"{len(entries)} energies, {len(failed)} failed, {seconds:.0f} s of calculations")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    if sys.argv[1] == "crystals":
+        crystals(Path(sys.argv[2]))
+    else:
+        energies(Path(sys.argv[2]), [ResultStore(path) for path in sys.argv[3:]], sys.argv[1] == "energies")
