@@ -203,8 +203,8 @@ def picture(pool: Ground, found: Mapping[str, Mapping[str, Sequence[Curve]]], pa
             ):
                 mean, _ = band(values)
                 low, high = np.min(values, axis=0), np.max(values, axis=0)
-                axes.fill_between(n, low, high, color=colours[name], alpha=0.2, linewidth=0)
-                axes.plot(n, mean, color=colours[name], linewidth=2.2, label=name)
+                axes.fill_between(n, low, high, step="post", color=colours[name], alpha=0.2, linewidth=0)
+                axes.plot(n, mean, color=colours[name], linewidth=2.2, drawstyle="steps-post", label=name)
         chance = np.mean([c.by_chance for c in found["random"]["share"]], axis=0)
         right.plot(n, chance, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="chance")
         right.axhline(
@@ -214,11 +214,15 @@ def picture(pool: Ground, found: Mapping[str, Mapping[str, Sequence[Curve]]], pa
         left.set(xlabel="labels paid", ylabel="best gap known (eV)", xlim=(0, n[-1]))
         right.set(xlabel="labels paid", ylabel="found of the widest 5 %", xlim=(0, n[-1]), ylim=(0, None))
         for axes in (left, right):
-            axes.legend(loc="lower right" if axes is left else "upper left")
+            axes.legend(loc="best")
         figure.suptitle(f"Choosing among {len(pool.formulas)} crystals, {labels_by}", x=0.008, ha="left", fontsize=12)
         seeds = len(found["loop"]["top"])
         figure.supxlabel(
-            f"means of {seeds} seeds, bands from least to most", x=0.008, ha="left", fontsize=9, color=MUTED
+            f"{'means' if seeds > 1 else 'mean'} of {seeds} seed{'s' * (seeds > 1)}, bands from least to most",
+            x=0.008,
+            ha="left",
+            fontsize=9,
+            color=MUTED,
         )
         figure.savefig(path, dpi=160, facecolor="white")
 
