@@ -7,25 +7,23 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aldesign.chemistry.formula import canonical
-from aldesign.dft.jobs import Limits, usual_memory_gib
+from aldesign.dft.jobs import Limits
 from aldesign.dft.settings import Settings
-from aldesign.errors import AldesignError, CalculationError, InputError
-from aldesign.records import Candidate, Crystal, OracleCard, OracleIdentity, Prediction
+from aldesign.dft.subjects import Subjects
+from aldesign.dft.watching import usual_memory_gib
+from aldesign.errors import AldesignError, CalculationError, FormulaError, InputError, StructureError
+from aldesign.records import Candidate, OracleCard, OracleIdentity, Prediction
 from oracles.settings import UNITS, checked
 
 if TYPE_CHECKING:
     from aldesign.dft.laboratory import Answer, Laboratory
-    from aldesign.structures.making import Made, Recipe
-    from aldesign.structures.templates import TemplateLibrary
 
-RELAX = ("chgnet", "none")
 FAILURE = "failure"
 """Where the facts of a failed answer keep the kind of its `CalculationError`."""
 _DISTRIBUTIONS = {"gpaw": "gpaw"}  # codes that are Python packages; of the others only a result tells the version
@@ -65,8 +63,7 @@ class DFTOracle:
         config = self.config
         if config["property"] not in UNITS:
             raise InputError(f"dft knows no property {config['property']!r}", f"allowed: {', '.join(UNITS)}")
-        if config["relax"] not in RELAX:
-            raise InputError(f"dft got relax={config['relax']!r}", f"allowed: {', '.join(RELAX)}")
+        self.subjects = Subjects(str(config["templates"]), config["relax"], config["steps"], config["max_sites"])
         changes = config["settings"] or {}
         if not isinstance(changes, Mapping):
             raise InputError(f"dft got settings={changes!r}", "a mapping is wanted, e.g. {cutoff_ev: 500}")
@@ -79,7 +76,9 @@ class DFTOracle:
             config["time_limit_s"], usual_memory_gib() if config["memory_gib"] is None else config["memory_gib"]
         )
         self.store = _store_path(config["store"])
-        self._recipe_digest = _digest(self.settings.digest, config, _templates_digest(config["templates"]))
+        # limits decide only whether there is an answer
+        decisive = "|".join([self.settings.digest, config["property"], *self.subjects.decisive])
+        self._digest = hashlib.sha256(decisive.encode()).hexdigest()[:16]
         if self.store.exists():
             _ = self._laboratory  # a damaged store is told before anything is paid
 
@@ -88,7 +87,7 @@ class DFTOracle:
         """Return what is computed and with what; `training` holds warnings where something is missing."""
         config, code = self.config, _installed(self.settings.code)
         return OracleCard(
-            OracleIdentity(self.name, self.version, self._recipe_digest + (f"-{code}" if code else "")),
+            OracleIdentity(self.name, self.version, self._digest + (f"-{code}" if code else "")),
             config["property"],
             UNITS[config["property"]],
             self.settings.level,
@@ -110,9 +109,7 @@ class DFTOracle:
 
     def warnings(self) -> list[str]:
         """Return what stands in the way of every calculation on this machine; empty where nothing does."""
-        from aldesign.dft.codes import code
-
-        missing = code(self.settings.code).missing()
+        missing = self._missing()
         found = [] if missing is None else [f"every calculation here will fail: {missing}"]
         folder = next(place for place in self.store.absolute().parents if place.exists())
         if not self.store.exists() and not os.access(folder, os.W_OK):
@@ -124,66 +121,29 @@ class DFTOracle:
         return [self._predict(candidate) for candidate in candidates]
 
     def _predict(self, candidate: Candidate) -> Prediction:
-        began = time.monotonic()
-        card = self.card
+        began, card, facts = time.monotonic(), self.card, dict[str, Any]()
+        value, fault = None, ""
         try:
-            subject = self._subject(candidate)
-            answer = self._laboratory.answer(subject.crystal, self.settings)
-            value, facts = self._value(answer)
+            formula = canonical(candidate.formula)
+            if (missing := self._missing()) is not None:
+                raise CalculationError("unavailable", missing)
+            subject = self.subjects.of(formula, candidate.crystal)
+            facts |= subject.facts
+            value, found = self._value(self._laboratory.answer(subject.crystal, self.settings))
+            facts |= found
         except AldesignError as error:
-            kind = error.kind if isinstance(error, CalculationError) else "crash"
-            failed = Prediction.failed(card, str(error), time.monotonic() - began)
-            return replace(failed, facts={FAILURE: kind})
+            fault = str(error)
+            facts[FAILURE] = _kind(error)
+        except Exception as error:  # one candidate must not sink the others
+            fault = f"{type(error).__name__}: {error}"
+            facts[FAILURE] = "crash"
         seconds = time.monotonic() - began
-        facts = {**subject.facts, **facts}
-        return Prediction(value, None, card.unit, card.identity, card.level, None, seconds, facts=facts)
-
-    def _subject(self, candidate: Candidate) -> _Subject:
-        """Return the crystal to compute: the candidate's own, or one made for its formula."""
-        formula = canonical(candidate.formula)
-        if (missing := self._missing()) is not None:
-            raise CalculationError("unavailable", missing)
-        own = candidate.crystal
-        subject = self._made(formula) if own is None else _Subject(_checked_crystal(formula, own))
-        from aldesign.dft.cells import primitive
-
-        sites, most = len(primitive(subject.crystal)), self.config["max_sites"]
-        if sites > most:
-            raise CalculationError(
-                "structure", f"{formula}: {sites} sites in the primitive cell, {most} allowed", "raise max_sites"
-            )
-        return subject
+        return Prediction(value, None, card.unit, card.identity, card.level, None, seconds, fault, facts)
 
     def _missing(self) -> str | None:
         from aldesign.dft.codes import code
 
         return code(self.settings.code).missing()
-
-    def _made(self, formula: str) -> _Subject:
-        """Return the crystal that templates and CHGNet give a formula. Raises CalculationError where there is none."""
-        from aldesign.structures.making import finish, job_of, plan, work
-
-        recipe = self._recipe
-        tried = plan(formula, self._templates, recipe)
-        job = job_of(tried, recipe)
-        made = finish(formula, tried, None if job is None else work(job), None)
-        if made.crystal is None:
-            raise CalculationError("structure", f"{formula} was given no crystal: {made.chosen.reason}")
-        return _Subject(made.crystal, _provenance(made))
-
-    @cached_property
-    def _recipe(self) -> Recipe:
-        from aldesign.structures.making import Recipe
-
-        relaxed = self.config["relax"] == "chgnet"
-        return Recipe(energy=relaxed, relax=relaxed, steps=self.config["steps"])
-
-    @cached_property
-    def _templates(self) -> TemplateLibrary:
-        from aldesign.structures.templates import TemplateLibrary
-
-        source, most = self.config["templates"], self.config["max_sites"]
-        return TemplateLibrary.of(source, max_sites=most)
 
     @cached_property
     def _laboratory(self) -> Laboratory:
@@ -212,9 +172,7 @@ class DFTOracle:
         if self.config["property"] != "band_gap":
             value = formation_energy_per_atom(result, reference_energies(result.crystal.species, self.settings, kept))
             return value, {**facts, "formation_energy_ev_per_atom": round(value, 4)}
-        with suppress(
-            AldesignError, FileNotFoundError
-        ):  # told where every reference is at hand; none is computed for it
+        with suppress(AldesignError):  # told where every reference is at hand; none is computed for it
             archive = Archive(kept.store)
             found = formation_energy_per_atom(
                 result, reference_energies(result.crystal.species, self.settings, archive)
@@ -223,45 +181,10 @@ class DFTOracle:
         return result.gap_ev, facts
 
 
-@dataclass(frozen=True, eq=False)
-class _Subject:
-    crystal: Crystal
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _provenance(made: Made) -> dict[str, Any]:
-    """Return where a formula's crystal came from, for the facts of its prediction."""
-    from aldesign.dft.results import crystal_to_json
-
-    chosen, energy, crystal = made.chosen, made.energy, made.crystal
-    how = "as substituted"
-    if energy is not None and energy.relaxed:
-        how = f"relaxed by CHGNet in {energy.steps} steps{'' if energy.converged else ', which did not suffice'}"
-    told = {
-        "template_id": chosen.template_id,
-        "template_formula": chosen.template_formula,
-        "template_emd": None if chosen.emd is None else round(chosen.emd, 2),
-        "template_likelihood": None if chosen.likelihood is None else round(chosen.likelihood, 4),
-        "crystal_made": f"from {chosen.template_id} ({chosen.template_formula}), {how}",
-        "crystal_remarks": list(made.remarks),
-    }
-    return told if crystal is None else {**told, "crystal": crystal_to_json(crystal)}
-
-
-def _checked_crystal(formula: str, crystal: Crystal) -> Crystal:
-    """Return a candidate's crystal. Raises CalculationError where it is no crystal, or not of the formula."""
-    from aldesign.dft.results import crystal_to_json
-    from aldesign.structures.cif import formula_of
-    from aldesign.structures.cif.records import from_record
-
-    try:
-        checked_one = from_record(crystal_to_json(crystal))
-        own = formula_of(checked_one)
-    except AldesignError as error:
-        raise CalculationError("structure", f"the crystal of {formula} is none: {error.message}", error.hint) from error
-    if own != formula:
-        raise CalculationError("structure", f"the crystal given for {formula} is {own}", "give its own crystal")
-    return checked_one
+def _kind(error: AldesignError) -> str:
+    if isinstance(error, CalculationError):
+        return error.kind
+    return "structure" if isinstance(error, FormulaError | StructureError) else "crash"
 
 
 def _refuse_unoffered(settings: Settings) -> None:
@@ -280,42 +203,6 @@ def _store_path(option: Any) -> Path:
     if path.is_dir():
         raise InputError(f"the store of dft, {path}, is a folder", "name a file")
     return path
-
-
-def _digest(settings: str, config: Mapping[str, Any], templates: str) -> str:
-    """Return 16 hexadecimal digits of all that decides an answer; limits decide only whether there is one."""
-    decisive = [
-        settings,
-        config["property"],
-        config["relax"],
-        str(config["steps"]),
-        str(config["max_sites"]),
-        templates,
-    ]
-    return hashlib.sha256("|".join(decisive).encode()).hexdigest()[:16]
-
-
-def _templates_digest(source: Any) -> str:
-    if source == "aflow":
-        return f"aflow of pymatgen {version('pymatgen')}"
-    if source == "builtin":
-        from aldesign.structures.templates import TemplateLibrary
-
-        return f"builtin {TemplateLibrary.of(source).digest}"
-    path = Path(str(source))
-    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    total = hashlib.sha256()
-    try:
-        for file in files:
-            total.update(file.name.encode())
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    total.update(block)
-    except OSError as error:
-        raise InputError(
-            f"the templates {path} cannot be read: {error.strerror}", "aflow, builtin, a file or a folder"
-        ) from error
-    return total.hexdigest()
 
 
 def _installed(code: str) -> str:

@@ -45,11 +45,13 @@ def compute(
     as_json: Json = False,
 ) -> None:
     """Compute gap and energy of every crystal; a killed call goes on if repeated, and new lines are taken up."""
-    from aldesign.dft.batch import FAILURES, RESULTS, STORE, Batch, read_items
-    from aldesign.dft.jobs import Limits, usual_memory_gib
+    from aldesign.dft.batch import FAILURES, RESULTS, STORE, Batch
+    from aldesign.dft.batch_input import read_items
+    from aldesign.dft.jobs import Limits
     from aldesign.dft.laboratory import Laboratory
     from aldesign.dft.settings import Settings
     from aldesign.dft.store import ResultStore
+    from aldesign.dft.watching import usual_memory_gib
     from aldesign.structures.unfinished import held
 
     settings = Settings.of(preset, level, code)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
-from typing import Any
 
+from aldesign.dft.batch_input import Item
+from aldesign.dft.batch_journal import Row, append, read_journal
 from aldesign.dft.laboratory import Answer, Laboratory
 from aldesign.dft.settings import Settings
-from aldesign.dft.store import crystal_key
-from aldesign.errors import AldesignError, CalculationError, InputError, RunDirectoryError
+from aldesign.errors import AldesignError, CalculationError
 from aldesign.files import write_csv
-from aldesign.records import BadRow, Crystal
 
 JOURNAL, RESULTS, FAILURES, STORE = "journal.jsonl", "results.csv", "failures.csv", "results.sqlite"
 COLUMNS = (
@@ -30,22 +27,6 @@ FAILED = ("id", "formula", "n_sites", "kind", "error", "hint")
 STOPPING = ("unavailable", "disk")
 """Failures that would befall every crystal that follows."""
 _TABLE_SECONDS = 20.0  # how often the tables are brought up to date
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One crystal of the input, or the reason why it is none."""
-
-    id: str
-    crystal: Crystal | None
-    fault: str = ""
-
-    @property
-    def key(self) -> str:
-        """Return what tells one line of the input from another."""
-        return f"{self.id}|{'' if self.crystal is None else crystal_key(self.crystal)}"
 
 
 @dataclass
@@ -66,42 +47,6 @@ class Progress:
         return (self.total - self.done) * (time.monotonic() - self.begun) / paid if paid else None
 
 
-def read_items(paths: Sequence[Path]) -> list[Item]:
-    """Return the crystals of JSON lines (``.jsonl``, ``.jsonl.gz``), CIFs and folders of CIFs, in order.
-
-    Raises:
-        InputError: A file is missing or cannot be read, or there is no crystal at all.
-
-    """
-    items = [item for path in paths for item in _read(path)]
-    if not items:
-        raise InputError(f"{', '.join(map(str, paths))}: no crystals", "give JSON lines or CIFs")
-    return items
-
-
-def _read(path: Path) -> Iterator[Item]:
-    from aldesign.structures.cif import read_jsonl
-    from aldesign.structures.cif.reading import read_cif
-
-    name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz")):
-        for found in read_jsonl(path):
-            yield _item(f"{path.name}:{found.line}" if isinstance(found, BadRow) else found.id, found)
-        return
-    if not path.exists():
-        raise InputError(f"no file at {path}", "JSON lines of crystals, CIFs, or folders of them are wanted")
-    if not path.is_dir() and not name.endswith((".cif", ".cif.gz")):
-        raise InputError(f"{path} is neither JSON lines (.jsonl, .jsonl.gz) nor a CIF (.cif)", "name it by its kind")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif") if path.is_dir() else [path]
-    for file in files:
-        for id_, found in read_cif(file):
-            yield _item(id_, found)
-
-
-def _item(name: str, found: Crystal | BadRow) -> Item:
-    return Item(name, None, found.reason) if isinstance(found, BadRow) else Item(name, found)
-
-
 class Batch:
     """A folder of answers to a growing list of crystals, all with the same settings.
 
@@ -117,7 +62,7 @@ class Batch:
 
     def __init__(self, folder: Path, settings: Settings, laboratory: Laboratory) -> None:
         self._folder, self._settings, self._laboratory = folder, settings, laboratory
-        self._rows = _read_journal(folder / JOURNAL, settings)
+        self._rows = read_journal(folder / JOURNAL, settings)
         known = laboratory.store.known(settings)
         for key in [key for key, row in self._rows.items() if not row["kind"] and key.rpartition("|")[2] not in known]:
             del self._rows[key]  # the store has gone or is another one: only the result itself counts
@@ -187,7 +132,7 @@ class Batch:
         progress.last = row
         self._rows[item.key] = row
         try:
-            _append(self._folder / JOURNAL, {"key": item.key, "row": row})
+            append(self._folder / JOURNAL, {"key": item.key, "row": row})
         except OSError as error:
             unkept = unkept or f"{self._folder / JOURNAL} cannot be written: {error.strerror}"
         if unkept:
@@ -252,41 +197,3 @@ def _failed_row(item: Item, error: CalculationError) -> Row:
 
 def _cell(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _read_journal(path: Path, settings: Settings) -> dict[str, Row]:
-    """Return the answers by item; begin the journal where there is none, and mend a last line cut by a kill."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        text = ""
-    entries = [entry for line in text.splitlines() if (entry := _parsed(line)) is not None]
-    if text and not text.endswith("\n"):
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n")
-    if not entries or "settings" not in entries[0]:
-        _append(path, {"settings": settings.to_json()})
-        return {}
-    before, now = entries[0]["settings"], settings.to_json()
-    changed = sorted(k for k in before.keys() | now.keys() if k != "preset" and before.get(k) != now.get(k))
-    if changed:
-        told = ", ".join(f"{key} {before.get(key)}, now {now.get(key)}" for key in changed)
-        raise RunDirectoryError(
-            f"{path.parent} holds results of other settings: {told}", "give the same settings, or another --out"
-        )
-    return {entry["key"]: entry["row"] for entry in entries[1:] if "key" in entry}
-
-
-def _parsed(line: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _append(path: Path, content: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(content, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())

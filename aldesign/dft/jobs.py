@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 
 from aldesign.dft.results import Result, crystal_to_json
 from aldesign.dft.settings import Settings
+from aldesign.dft.watching import iterations_done, last_line, oom_kills, resident_gib
 from aldesign.dft.worker import FULL, JOB
 from aldesign.errors import CalculationError, InputError
 from aldesign.records import Crystal
@@ -29,11 +29,7 @@ from aldesign.records import Crystal
 LOG = "log.txt"
 HOUR = 3600.0
 _LOOK_SECONDS = 0.1  # how often time and memory are looked at
-_GIB = 2**30
-_TAIL_BYTES = 65_536
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-# How GPAW, Quantum ESPRESSO and VASP number their iterations in what they write as they go
-_ITERATION = re.compile(rb"^(?:iter:\s*|\s+iteration #\s*|(?:DAV|RMM|CG[A-Z]?):\s*)(\d+)", re.MULTILINE)
 _HINTS = {
     "time": "give more time, a faster preset, or a smaller cell",
     "memory": "give more memory, a faster preset, or a smaller cell",
@@ -64,16 +60,6 @@ class Limits:
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if value is not None and not (number and value > 0):
                 raise InputError(f"the limit {name} is {value!r} {unit}", "give a number above 0, or none")
-
-
-def usual_memory_gib(workers: int = 1) -> float:
-    """Return what each of so many calculations at once may use, GiB: together four fifths of the machine's memory."""
-    import psutil
-
-    total = int(psutil.virtual_memory().total)
-    with suppress(OSError, ValueError):  # a container may have less
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    return 0.8 * total / _GIB / workers
 
 
 def run_job(
@@ -133,7 +119,7 @@ class _Job:
             "memory_gib": limits.memory_gib,
         }
         (scratch / JOB).write_text(json.dumps(job), encoding="utf-8")
-        self._oom_kills = _oom_kills()
+        self._oom_kills = oom_kills()
         self._begun = time.monotonic()
         self._pipe, theirs = os.pipe()
         try:
@@ -182,7 +168,7 @@ class _Job:
         seconds = time.monotonic() - self._begun
         if self._limits.seconds is not None and seconds > self._limits.seconds:
             self._fail("time", f"not finished within {_duration(self._limits.seconds)}: {self._how_far()}")
-        used = _resident_gib(self._child.pid)
+        used = resident_gib(self._child.pid)
         self._peak_gib = max(self._peak_gib, used)
         most = self._limits.memory_gib
         if most is not None and used > most:
@@ -211,12 +197,12 @@ class _Job:
     def _explain_end(self, code: int) -> NoReturn:
         """Say why the child ended without a word."""
         if code == -signal.SIGKILL:
-            reclaimed = _oom_kills() > self._oom_kills
+            reclaimed = oom_kills() > self._oom_kills
             who = "by the system, which was out of memory" if reclaimed else "by someone or by the system"
             self._fail("killed", f"killed {who} at {self._peak_gib:.2f} GiB: {self._how_far()}")
         if code < 0 and -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             self._fail("killed", f"ended by {signal.Signals(-code).name}: {self._how_far()}")
-        last = _last_line(self._scratch / LOG)
+        last = last_line(self._scratch / LOG)
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         self._fail("crash", f"the calculation broke off {how}: {last or 'it left no word'}")
 
@@ -224,7 +210,7 @@ class _Job:
         raise CalculationError(kind, message, hint or _HINTS.get(kind, ""))
 
     def _how_far(self) -> str:
-        done = max((n for path in _written(self._scratch) for n in _iterations(path)), default=0)
+        done = iterations_done(self._scratch)
         if not done:
             return "no iteration was finished"
         return f"{done} of at most {self._iterations} iterations were done"
@@ -242,59 +228,6 @@ class _Job:
 def _environment(scratch: Path) -> dict[str, str]:
     threads = dict.fromkeys(_THREADS, "1")
     return {**os.environ, **threads, "PYTHONFAULTHANDLER": "1", "PYTHONSAFEPATH": "1", "TMPDIR": str(scratch)}
-
-
-def _resident_gib(process: int) -> float:
-    """Return the resident memory of a process and its descendants, GiB; 0 when they are gone."""
-    import psutil
-
-    total = 0
-    try:
-        parent = psutil.Process(process)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.Error:
-        return 0.0
-    for member in family:
-        try:
-            total += member.memory_info().rss
-        except psutil.Error:
-            continue
-    return total / _GIB
-
-
-def _oom_kills() -> int:
-    """Return how many processes the system has ended for want of memory; 0 where it does not tell."""
-    try:
-        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def _written(scratch: Path) -> Iterator[Path]:
-    for path in scratch.rglob("*"):
-        if path.is_file() and (path.suffix in {".txt", ".out", ".pwo"} or path.name in {"OSZICAR", "log"}):
-            yield path
-
-
-def _iterations(path: Path) -> Iterator[int]:
-    found = _ITERATION.findall(_tail(path))
-    if found:
-        yield int(found[-1])
-
-
-def _last_line(path: Path) -> str:
-    lines = _tail(path).decode("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _tail(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(path.stat().st_size - _TAIL_BYTES, 0))
-            return stream.read()
-    except OSError:
-        return b""
 
 
 def _duration(seconds: float) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from dft_toys import TINY, ToyCode, record, rocksalt
 
-from aldesign.dft.batch import COLUMNS, FAILED, Batch, Progress, read_items
+from aldesign.dft.batch import COLUMNS, FAILED, Batch, Progress
+from aldesign.dft.batch_input import read_items
 from aldesign.dft.jobs import Limits
 from aldesign.dft.laboratory import Laboratory
 from aldesign.dft.settings import Settings
