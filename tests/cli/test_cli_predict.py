@@ -155,7 +155,15 @@ def test_list_in_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_data_builtin_and_describe(table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "builtin", "--output", str(tmp_path / "b.csv")]) == 0
-    assert ["NaCl", "aflow/AB_cF8_225_a_b"] in rows_of((tmp_path / "b.csv").read_text())
+    header, *rows = rows_of((tmp_path / "b.csv").read_text())
+    assert header == ["formula", "structure_id", "band_gap", "formation_energy_per_atom", "e_above_hull"]
+    (salt,) = (row for row in rows if row[0] == "NaCl")
+    assert salt[1] == "NaCl/rocksalt"
+    assert 4.5 < float(salt[2]) < 5.5  # PBE: 5.0
+    assert any(row[1].startswith("aflow/") and row[2:] == ["", "", ""] for row in rows)
+    capsys.readouterr()
+    assert run(["data", "builtin", "--card"]) == 0
+    assert json.loads(capsys.readouterr().out)["level"] == "PBE"
     capsys.readouterr()
     with table.open("a") as stream:
         stream.write("KCl,-1\n")
