@@ -49,8 +49,9 @@ _UPF = (
 def missing() -> str | None:
     """Return what Quantum ESPRESSO lacks to run and how to get it, or None."""
     command = _command()
-    if shutil.which(command[0]) is None:
-        return f"the program {command[0]} of Quantum ESPRESSO was not found; {_INSTALL}"
+    for program in (command[0], *(word for word in command if Path(word).name == "pw.x")):
+        if shutil.which(program) is None:
+            return f"the program {program} was not found, by which Quantum ESPRESSO is run; {_INSTALL}"
     if not library(_folder()):
         return f"no PBE pseudopotential was found in {_folder()}; {_UPF}"
     return None

@@ -9,6 +9,7 @@ occupations, spin and convergence from `Settings`.
 
 from __future__ import annotations
 
+import re
 import resource
 import shlex
 import shutil
@@ -35,6 +36,7 @@ from aldesign.records import Crystal
 from aldesign.structures.cif import to_pymatgen
 
 COMMANDS = ("ASE_VASP_COMMAND", "VASP_COMMAND", "VASP_SCRIPT")
+_PLAIN = re.compile(r"[\w\s./+-]+")  # whether the shell finds a program in any other line, the shell alone knows
 _LEAST_EDIFF = 1e-8  # eV; below, rounding decides
 
 
@@ -44,7 +46,7 @@ def missing() -> str | None:
     how = "VASP needs a licence (https://www.vasp.at) and is not installed by this package"
     if command is None:
         return f"no command for VASP is set; {how}: put it into {COMMANDS[0]}, as 'mpirun -n 4 vasp_std'"
-    if shutil.which(shlex.split(command)[0]) is None:
+    if _PLAIN.fullmatch(command) and shutil.which(shlex.split(command)[0]) is None:
         return f"the command {command!r} names a program that was not found; {how}: correct {COMMANDS[0]}"
     if potcars.folder() is None:
         return (

@@ -118,6 +118,8 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(tmp_path: Path, monkeyp
     upf(tmp_path, "Si.upf")
     assert espresso.missing() is None
     assert espresso.lacking(["Tc", "Si", "Mg"]) == ["Mg", "Tc"]
+    monkeypatch.setattr(espresso, "_section", lambda: {"command": f"{sys.executable} /no/such/pw.x"})
+    assert "the program /no/such/pw.x was not found" in str(espresso.missing())
 
 
 def test_the_command_of_ases_configuration_is_used_for_both_programs(monkeypatch: pytest.MonkeyPatch) -> None:

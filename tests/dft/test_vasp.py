@@ -75,6 +75,9 @@ def test_what_is_missing_is_named_with_its_variable(bare: None, tmp_path: Path, 
     assert "ASE_VASP_COMMAND" in str(vasp.missing())
     monkeypatch.setenv("ASE_VASP_COMMAND", "no_such_program -x")
     assert "'no_such_program -x' names a program that was not found" in str(vasp.missing())
+    for line in ("OMP_NUM_THREADS=1 vasp_std", "ulimit -s unlimited; vasp_std", f"{sys.executable} 'vasp.py"):
+        monkeypatch.setenv("ASE_VASP_COMMAND", line)
+        assert "PMG_VASP_PSP_DIR" in str(vasp.missing())  # what a shell makes of it is not guessed
     monkeypatch.setenv("ASE_VASP_COMMAND", f"{sys.executable} vasp.py")
     assert "PMG_VASP_PSP_DIR" in str(vasp.missing())
     assert "VASP_PP_PATH" in str(vasp.missing())
