@@ -116,7 +116,8 @@ def choose(parts: Parts, learned: Learned, state: CampaignState, iteration: int,
         _trial(number, iteration, item)
         for number, item in enumerate([*best, *sorted(new, key=lambda i: -i.scored.score)], start=state.next_number)
     ]
-    parts.forget_all_but(t.candidate.formula for t in (*state.measured, *trials[: len(best)]))
+    given = parts.pool.crystals if parts.pool is not None else ()
+    parts.forget_all_but({*given, *(t.candidate.formula for t in (*state.measured, *trials[: len(best)]))})
     by_screen = Counter(v.screen for item in rejected.values() for v in item.verdicts if not v.passed)
     stats = {
         **counts,
