@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event, Timer
 
 import pytest
-from dft_toys import TINY, ToyCode, needs_gpaw, record, rocksalt
+from dft_toys import TINY, ToyCode, hurry, needs_gpaw, record, rocksalt
 
 from aldesign.dft.jobs import Limits, run_job
 from aldesign.dft.settings import Settings
@@ -87,7 +87,8 @@ def test_each_way_to_end_has_its_reason(toy: ToyCode, scratch: Path, name: str, 
     assert error.kind in CalculationError.KINDS
 
 
-def test_time_limit_tells_how_far_it_came(toy: ToyCode, scratch: Path) -> None:
+def test_time_limit_tells_how_far_it_came(toy: ToyCode, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, scratch, "toy.txt")
     error = failure(named("slow-1"), Limits(3.0), scratch)
     assert error.kind == "time"
     assert error.message == "not finished within 3 s: 7 of at most 80 iterations were done"
@@ -107,7 +108,8 @@ def test_missing_code_and_missing_data_set(toy: ToyCode, scratch: Path) -> None:
     assert (error.kind, error.message) == ("unavailable", "GPAW is not installed; do this")
 
 
-def test_grandchildren_die_with_the_limit(toy: ToyCode, scratch: Path) -> None:
+def test_grandchildren_die_with_the_limit(toy: ToyCode, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, scratch, "child")
     failure(named("parent-1"), Limits(3.0), scratch)
     assert gone(int((scratch / "child").read_text()))
 

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from dft_toys import TINY, ToyCode, needs_gpaw, record, rocksalt
+from dft_toys import TINY, ToyCode, hurry, needs_gpaw, record, rocksalt
 
 from aldesign.campaign.campaign import Campaign
 from aldesign.campaign.checking import check_campaign
@@ -181,10 +181,13 @@ def test_a_missing_code_is_told_before_and_for_each_candidate(toy: ToyCode, tmp_
 
 
 @pytest.mark.slow
-def test_a_campaign_goes_on_past_every_failure(toy: ToyCode, tmp_path: Path) -> None:
+def test_a_campaign_goes_on_past_every_failure(toy: ToyCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    hurry(monkeypatch, tmp_path / "scratch", "toy.txt")
     ways = {"LiF": "slow-1", "NaF": "greedy-1", "KF": "stuck-1", "LiCl": "full-1", "NaCl": "crash-1", "KCl": ""}
     crystals = [salt(formula, name) for formula, name in ways.items()]
-    found = finished(tmp_path, crystals, time_limit_s=10.0, memory_gib=0.4)
+    found = finished(tmp_path, crystals, time_limit_s=100.0, memory_gib=0.4)
     assert found["KCl"].state is TrialState.MEASURED
     kinds = {}
     for formula, trial in found.items():
@@ -208,16 +211,16 @@ def test_other_settings_are_refused_on_resuming(toy: ToyCode, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # on a machine that computes something else
 def test_a_killed_campaign_pays_nothing_twice(toy: ToyCode, tmp_path: Path) -> None:
     toy.take(0.7)
     path = campaign(tmp_path, [salt(formula) for formula in SALTS])
-    path.write_text(path.read_text().replace("{kind: serial}", "{kind: processes, workers: 2}"))
 
     def command(*words: str) -> list[str]:
         return [sys.executable, "-m", "aldesign", *words, "--quiet"]
 
     process = subprocess.Popen(command("run", str(path), "--out", str(tmp_path / "run")), stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while len(toy.paid()) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -229,7 +232,7 @@ def test_a_killed_campaign_pays_nothing_twice(toy: ToyCode, tmp_path: Path) -> N
     assert {t.state for t in found.values()} == {TrialState.MEASURED}
     paid = Counter(toy.paid())
     assert set(paid) == {f"own-{formula}" for formula in SALTS}
-    assert paid.total() <= len(SALTS) + 2  # those in hand at the kill, one a worker
+    assert paid.total() <= len(SALTS) + 1  # the one in hand at the kill
 
 
 @pytest.mark.dft
