@@ -65,6 +65,10 @@ if "ALDESIGN_TOY_CODE" in os.environ:
             return sorted({"Po", "At"} & set(symbols))
 
         def run(self, crystal, settings, folder):
+            if missing := self.missing():
+                raise CalculationError("unavailable", missing)
+            if lacking := self.lacking(crystal.species):
+                raise CalculationError("element", f"no data set for {', '.join(lacking)}")
             with Path(os.environ["ALDESIGN_TOY_LOG"]).open("a") as log:
                 log.write(f"{crystal.id}\n")
             time.sleep(float(os.environ.get("ALDESIGN_TOY_SECONDS", "0")))
