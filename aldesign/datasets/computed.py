@@ -46,7 +46,8 @@ class Computed:
         direct_gap_ev: Least vertical gap, 0 for a metal.
         energy_ev_per_atom: On the scale of the code and its data sets.
         formation_energy_ev_per_atom: From elements computed alike; None where one of them is missing.
-        above_hull_ev_per_atom: Above the hull of the set's own crystals; None likewise.
+        above_hull_ev_per_atom: Above the hull of the set's own compounds and the elements' references; None likewise.
+            An element's other crystals may lie a little below its reference.
         magnetization: μB per cell.
         seconds: Wall time of the calculation.
     """
