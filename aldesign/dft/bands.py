@@ -1,4 +1,4 @@
-"""Eigenvalues as any code gives them: the mesh they are wanted on, the lines besides, and their density of states."""
+"""Eigenvalues as any code gives them: the mesh they are wanted on, the lines besides, and the edges found there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from aldesign.dft.cells import atoms_of
-from aldesign.dft.dos import BROADENING_EV, HIGHEST_EV, LOWEST_EV, STEP_EV
 from aldesign.dft.gap import METAL, Edges, between, edges, occupied_bands
-from aldesign.dft.results import SHELLS, Dos
 from aldesign.records import Crystal
 
 
@@ -51,34 +49,56 @@ def lines(cell: Crystal, density: float) -> np.ndarray:
     return np.asarray(path.kpts)
 
 
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The edges of the bands, and the states among which they were found.
+
+    Attributes:
+        edges: `METAL` where bands overlap.
+        energies_ev: Of all k-points looked at, shape (spins, k-points, bands), eV.
+        kpoints: In reciprocal vectors, shape (k-points, 3).
+        occupied: Number of occupied bands of each spin; None where some band crosses the Fermi level.
+        notes: What a reader should know.
+
+    """
+
+    edges: Edges
+    energies_ev: np.ndarray
+    kpoints: np.ndarray
+    occupied: tuple[int, ...] | None
+    notes: tuple[str, ...] = ()
+
+
 def find_edges(
-    mesh: Bands, n_electrons: float, cell: Crystal, density: float, at: Callable[[np.ndarray], np.ndarray]
-) -> tuple[Edges, tuple[str, ...]]:
-    """Return the edges of the bands, and notes: on the mesh and, where it has a gap, along lines, then closer by.
+    mesh: Bands, n_electrons: float, cell: Crystal, density: float, at: Callable[[np.ndarray, int], np.ndarray]
+) -> Search:
+    """Return the edges of the bands on the mesh and, where it has a gap, along lines, then closer by.
 
     Args:
         mesh: Bands on the full mesh.
         n_electrons: Valence electrons of the cell.
         cell: The crystal.
         density: k-points per Å⁻¹ along the lines between special points.
-        at: Gives the eigenvalues at k-points, shape (spins, k-points, bands), in the potential of the mesh.
+        at: Gives so many of the lowest eigenvalues, or more, at k-points in the potential of the mesh, shape (spins,
+            k-points, bands), eV.
 
     """
     energies, points = mesh.energies_ev, mesh.kpoints
     occupied = occupied_bands(energies, mesh.fermi_ev, n_electrons)
     if occupied is None or edges(energies, points, occupied) == METAL:
-        return METAL, ()
+        return Search(METAL, energies, points, occupied)
     kept = max(occupied) + 1
     path = lines(cell, density)
-    along = at(path)[:, :, :kept]
+    along = at(path, kept)[:, :, :kept]
     points = np.concatenate([path, points])
     energies = np.concatenate([along, energies[:, :, :kept]], axis=1)
     closer = between(path, edges(along, path, occupied))  # the mesh names points by other, equivalent ones
     if len(closer):
         points = np.concatenate([closer, points])
-        energies = np.concatenate([at(closer)[:, :, :kept], energies], axis=1)
+        energies = np.concatenate([at(closer, kept)[:, :, :kept], energies], axis=1)
     found = edges(energies, points, occupied)
-    return found, ("the mesh has a gap, the bands between its points overlap",) if found == METAL else ()
+    notes = ("the mesh has a gap, the bands between its points overlap",) if found == METAL else ()
+    return Search(found, energies, points, occupied, notes)
 
 
 def number_of_bands(n_electrons: float, moment: float = 0.0) -> int:
@@ -91,27 +111,3 @@ def number_of_bands(n_electrons: float, moment: float = 0.0) -> int:
     """
     occupied = math.ceil((n_electrons + moment) / 2)
     return occupied + max(4, math.ceil(0.3 * occupied))
-
-
-def density_of_states(bands: Bands, origin_ev: float) -> Dos:
-    """Return the density of states, each eigenvalue broadened by a Gaussian exp(-(x / width)²).
-
-    The grid is that of the other codes, and ends where the highest computed band begins, since above it states are
-    missing. Spins are summed; where there is one spin alone, each state holds two.
-
-    Args:
-        bands: Of the full mesh, with weights.
-        origin_ev: Energy that becomes 0: the top of the valence band, or the Fermi level, eV.
-
-    """
-    spins = len(bands.energies_ev)
-    high = max(min(HIGHEST_EV, float(bands.energies_ev[:, :, -1].min()) - origin_ev), 1.0)
-    grid = LOWEST_EV + STEP_EV * np.arange(int((high - LOWEST_EV) / STEP_EV + 1e-9) + 1)
-    weights = np.broadcast_to(bands.weights[None, :, None] * (3 - spins), bands.energies_ev.shape)
-    distance = (grid[:, None] - (bands.energies_ev - origin_ev).ravel()[None, :]) / BROADENING_EV
-    peaks = np.exp(-(distance**2)) / (BROADENING_EV * math.sqrt(math.pi))
-    shells = {
-        name: peaks @ (weights * bands.projected[name]).ravel() if name in bands.projected else np.zeros(len(grid))
-        for name in (SHELLS if bands.projected else ())
-    }
-    return Dos(grid, peaks @ weights.ravel(), shells)

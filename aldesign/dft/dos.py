@@ -1,12 +1,13 @@
-"""What the states of a GPAW calculation are made of, and the grid of every density of states."""
+"""The density of states of the eigenvalues of any code, on one grid."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 
-from aldesign.dft.results import SHELLS
+from aldesign.dft.bands import Bands
+from aldesign.dft.results import SHELLS, Dos
 
 LOWEST_EV = -20.0
 HIGHEST_EV = 15.0
@@ -14,26 +15,25 @@ STEP_EV = 0.1
 BROADENING_EV = 0.2  # exp(-(x / width)²): the meshes are coarse
 
 
-def shell_weights(calc: Any) -> dict[str, np.ndarray]:
-    """Return how much of each state is ``s``, ``p``, ``d`` and ``f``, shape (spins, k-points, bands) each.
+def density_of_states(bands: Bands, origin_ev: float) -> Dos:
+    """Return the density of states, each eigenvalue broadened by a Gaussian exp(-(x / width)²).
 
-    A state's weight in a shell is its squared projection onto the bound partial waves of that angular momentum, all
-    atoms together. These waves reach beyond the atoms' spheres and overlap: where a state's weights add up to more
-    than 1 they are divided by their sum, so that shells never hold more states than there are.
+    The grid is the same for every code, and ends where the highest computed band begins, since above it states are
+    missing. Spins are summed; where there is one spin alone, each state holds two.
 
     Args:
-        calc: GPAW's calculator after self-consistency.
+        bands: Of the full mesh, with weights.
+        origin_ev: Energy that becomes 0: the top of the valence band, or the Fermi level, eV.
+
     """
-    waves = calc.dos(shift_fermi_level=False).wfs
-    spins, points = calc.get_number_of_spins(), len(calc.get_ibz_k_points())
-    found = {name: np.zeros((spins, points, calc.get_number_of_bands())) for name in SHELLS}
-    for site, setup in enumerate(calc.setups):
-        first = 0
-        for number, momentum in zip(setup.n_j, setup.l_j, strict=True):
-            size = 2 * momentum + 1
-            if number >= 0:  # bound; GPAW numbers the others -1
-                weights = waves.pdos_weights(site, list(range(first, first + size)))  # k-points, bands, spins
-                found[SHELLS[momentum]] += np.moveaxis(weights, 2, 0)
-            first += size
-    total = np.maximum(sum(found.values()), 1.0)
-    return {name: weights / total for name, weights in found.items()}
+    spins = len(bands.energies_ev)
+    high = max(min(HIGHEST_EV, float(bands.energies_ev[:, :, -1].min()) - origin_ev), 1.0)
+    grid = LOWEST_EV + STEP_EV * np.arange(int((high - LOWEST_EV) / STEP_EV + 1e-9) + 1)
+    weights = np.broadcast_to(bands.weights[None, :, None] * (3 - spins), bands.energies_ev.shape)
+    distance = (grid[:, None] - (bands.energies_ev - origin_ev).ravel()[None, :]) / BROADENING_EV
+    peaks = np.exp(-(distance**2)) / (BROADENING_EV * math.sqrt(math.pi))
+    shells = {
+        name: peaks @ (weights * bands.projected[name]).ravel() if name in bands.projected else np.zeros(len(grid))
+        for name in (SHELLS if bands.projected else ())
+    }
+    return Dos(grid, peaks @ weights.ravel(), shells)

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from aldesign.chemistry.formula import canonical
-from aldesign.dft.bands import density_of_states, find_edges, mesh, number_of_bands
+from aldesign.dft.bands import find_edges, mesh, number_of_bands
 from aldesign.dft.cells import SYMPREC, atoms_of, primitive
+from aldesign.dft.dos import density_of_states
 from aldesign.dft.espresso_files import Output, error_of, read_output, read_projections
 from aldesign.dft.pseudopotentials import RYDBERG_EV, Pseudopotential, library
 from aldesign.dft.results import Dos, Result
@@ -90,13 +91,14 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     output = _pw(cell, settings, moments, files, folder, "scf", mesh(cell, settings.kpoint_density))
     notes = _notes(settings, files)
     projected, note = _projected(output, folder)
-    found, closed = find_edges(
+    search = find_edges(
         output.bands,
         output.n_electrons,
         cell,
         settings.band_density,
-        lambda points: _pw(cell, settings, moments, files, folder, "bands", _listed(points)).bands.energies_ev,
+        lambda points, _: _pw(cell, settings, moments, files, folder, "bands", _listed(points)).bands.energies_ev,
     )
+    found = search.edges
     origin = output.bands.fermi_ev if found.vbm_ev is None else found.vbm_ev
     dos: Dos = density_of_states(replace(output.bands, projected=projected), origin)
     return Result(
@@ -117,7 +119,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 3),
         software=_software(output, files),
-        notes=(*notes, *note, *closed),
+        notes=(*notes, *note, *search.notes),
     )
 
 

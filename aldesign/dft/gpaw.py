@@ -16,11 +16,11 @@ import numpy as np
 
 from aldesign.chemistry.formula import canonical
 from aldesign.dft import gllb, setups, spin
-from aldesign.dft.bands import Bands, density_of_states
+from aldesign.dft.bands import Bands, find_edges
 from aldesign.dft.cells import atoms_of, primitive
-from aldesign.dft.dos import shell_weights
-from aldesign.dft.gap import METAL, Edges, between, edges, occupied_bands
-from aldesign.dft.results import Result
+from aldesign.dft.dos import density_of_states
+from aldesign.dft.gap import Edges
+from aldesign.dft.results import SHELLS, Result
 from aldesign.dft.settings import Settings
 from aldesign.errors import CalculationError
 from aldesign.records import Crystal
@@ -63,7 +63,8 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     cell = primitive(crystal)
     moments = spin.starting_moments(cell, settings.spin)
     calc, energy_ev = _converged(cell, settings, moments, folder)
-    found, extra, notes = _edges(calc, cell, settings, folder)
+    mesh = _mesh(calc)
+    found, extra, notes = _edges(calc, mesh, cell, settings, folder)
     origin = calc.get_fermi_level() if found.vbm_ev is None else found.vbm_ev
     moment = 0.0 if moments is None else float(calc.get_magnetic_moment())
     return Result(
@@ -80,7 +81,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         n_electrons=float(calc.get_number_of_electrons()),
         n_kpoints=len(calc.get_ibz_k_points()),
         iterations=int(calc.get_number_of_iterations()),
-        dos=density_of_states(_mesh(calc), origin),
+        dos=density_of_states(mesh, origin),
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
         software=software(calc),
@@ -136,34 +137,21 @@ def _converged(cell: Crystal, settings: Settings, moments: np.ndarray | None, fo
 
 
 def _edges(
-    calc: Any, cell: Crystal, settings: Settings, folder: Path
+    calc: Any, mesh: Bands, cell: Crystal, settings: Settings, folder: Path
 ) -> tuple[Edges, dict[str, float], tuple[str, ...]]:
-    """Return the edges of the bands on the mesh and, where it has a gap, along the lines between special points.
+    """Return the edges of the bands, the parts of a gap that is a sum, and notes."""
 
-    Also return the parts of a gap that is a sum, and notes.
-    """
-    mesh = _eigenvalues(calc)
-    occupied = occupied_bands(mesh, calc.get_fermi_level(), calc.get_number_of_electrons())
-    points = np.asarray(calc.get_ibz_k_points())
-    if edges(mesh, points, occupied) == METAL or occupied is None:
-        return METAL, {}, ()
-    kept = max(occupied) + 1
-    path = atoms_of(cell).cell.bandpath(density=settings.band_density)
-    lines = _bands(calc, path.kpts, kept, settings, folder / "bands.txt")
-    energies = np.concatenate([mesh[:, :, :kept], lines], axis=1)
-    points = np.concatenate([points, path.kpts])
-    found = edges(energies, points, occupied)
-    # the mesh may hold the edge at an equivalent point, which is not on the lines
-    closer = between(path.kpts, edges(lines, path.kpts, occupied))
-    if len(closer):
-        finer = _bands(calc, closer, kept, settings, folder / "edges.txt")
-        energies, points = np.concatenate([energies, finer], axis=1), np.concatenate([points, closer])
-        found = edges(energies, points, occupied)
-    if found == METAL:
-        return METAL, {}, ("the mesh has a gap, the bands between its points overlap",)
-    if settings.level == "GLLB-SC":
-        return *gllb.with_discontinuity(found, calc, energies, points, occupied, folder), ()
-    return found, {}, ()
+    def at(kpoints: np.ndarray, count: int) -> np.ndarray:
+        log = folder / ("edges.txt" if (folder / "bands.txt").exists() else "bands.txt")
+        return _bands(calc, kpoints, count, settings, log)
+
+    search = find_edges(mesh, calc.get_number_of_electrons(), cell, settings.band_density, at)
+    if settings.level != "GLLB-SC" or search.occupied is None:
+        return search.edges, {}, search.notes
+    found, parts = gllb.with_discontinuity(
+        search.edges, calc, search.energies_ev, search.kpoints, search.occupied, folder
+    )
+    return found, parts, search.notes
 
 
 def _bands(calc: Any, kpoints: np.ndarray, count: int, settings: Settings, log: Path) -> np.ndarray:
@@ -180,7 +168,7 @@ def _bands(calc: Any, kpoints: np.ndarray, count: int, settings: Settings, log: 
 def _mesh(calc: Any) -> Bands:
     """Return the bands of the self-consistent mesh."""
     points, weights = np.asarray(calc.get_ibz_k_points()), np.asarray(calc.get_k_point_weights())
-    return Bands(_eigenvalues(calc), points, weights, calc.get_fermi_level(), shell_weights(calc))
+    return Bands(_eigenvalues(calc), points, weights, calc.get_fermi_level(), _shell_weights(calc))
 
 
 def _eigenvalues(calc: Any) -> np.ndarray:
@@ -188,3 +176,28 @@ def _eigenvalues(calc: Any) -> np.ndarray:
     points = range(len(calc.get_ibz_k_points()))
     spins = range(calc.get_number_of_spins())
     return np.sort(np.array([[calc.get_eigenvalues(kpt=k, spin=s) for k in points] for s in spins]), axis=2)
+
+
+def _shell_weights(calc: Any) -> dict[str, np.ndarray]:
+    """Return how much of each state is ``s``, ``p``, ``d`` and ``f``, shape (spins, k-points, bands) each.
+
+    A state's weight in a shell is its squared projection onto the bound partial waves of that angular momentum, all
+    atoms together. These waves reach beyond the atoms' spheres and overlap: where a state's weights add up to more
+    than 1 they are divided by their sum, so that shells never hold more states than there are.
+
+    Args:
+        calc: GPAW's calculator after self-consistency.
+    """
+    waves = calc.dos(shift_fermi_level=False).wfs
+    spins, points = calc.get_number_of_spins(), len(calc.get_ibz_k_points())
+    found = {name: np.zeros((spins, points, calc.get_number_of_bands())) for name in SHELLS}
+    for site, setup in enumerate(calc.setups):
+        first = 0
+        for number, momentum in zip(setup.n_j, setup.l_j, strict=True):
+            size = 2 * momentum + 1
+            if number >= 0:  # bound; GPAW numbers the others -1
+                weights = waves.pdos_weights(site, list(range(first, first + size)))  # k-points, bands, spins
+                found[SHELLS[momentum]] += np.moveaxis(weights, 2, 0)
+            first += size
+    total = np.maximum(sum(found.values()), 1.0)
+    return {name: weights / total for name, weights in found.items()}

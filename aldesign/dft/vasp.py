@@ -25,8 +25,9 @@ import numpy as np
 
 from aldesign.chemistry.formula import canonical
 from aldesign.dft import potcars
-from aldesign.dft.bands import density_of_states, find_edges, mesh, number_of_bands
+from aldesign.dft.bands import find_edges, mesh, number_of_bands
 from aldesign.dft.cells import primitive
+from aldesign.dft.dos import density_of_states
 from aldesign.dft.results import Result
 from aldesign.dft.settings import Settings
 from aldesign.dft.spin import starting_moments
@@ -101,14 +102,15 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
             shutil.copyfile(folder / "static" / "CHGCAR", folder / name / "CHGCAR")
         return _run(folder / name, cell.id, settings)
 
-    def at(points: np.ndarray) -> np.ndarray:
+    def at(points: np.ndarray, _: int) -> np.ndarray:
         number = sum(1 for _ in folder.glob("lines-*")) + 1
         return vasp(f"lines-{number}", points).bands.energies_ev
 
     for old in folder.glob("lines-*"):
         shutil.rmtree(old)
     output = vasp("static", mesh(cell, settings.kpoint_density))
-    found, notes = find_edges(output.bands, output.n_electrons, cell, settings.band_density, at)
+    search = find_edges(output.bands, output.n_electrons, cell, settings.band_density, at)
+    found = search.edges
     return Result(
         formula=canonical("".join(cell.species)),
         crystal=cell,
@@ -127,7 +129,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 3),
         software=_software(output, {symbol: sets[symbol].title for symbol in elements}),
-        notes=notes,
+        notes=search.notes,
     )
 
 
