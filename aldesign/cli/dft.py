@@ -67,10 +67,12 @@ def compute(
         except KeyboardInterrupt as error:
             raise InterruptedRunError(f"interrupted: {out} holds what was done", _GO_ON) from error
     if as_json:
-        print_json({"total": done.total, "computed": done.computed, "from_store": done.found, "failed": done.failed})
+        told = {"total": done.total, "computed": done.computed, "from_store": done.found, "failed": done.failed}
+        print_json({**told, "failed_before": done.failed_before})
+    before = f", {done.failed_before} before (--retry tries them again)" if done.failed_before else ""
     note(
         f"{done.total} crystals: {done.computed} computed now, {done.found} found in the store, {done.failed} failed "
-        f"now: {out / RESULTS}, {out / FAILURES}"
+        f"now{before}: {out / RESULTS}, {out / FAILURES}"
     )
 
 

@@ -31,13 +31,14 @@ _TABLE_SECONDS = 20.0  # how often the tables are brought up to date
 
 @dataclass
 class Progress:
-    """How far a batch is, for people; the counts of computed and failed crystals are of this call."""
+    """How far a batch is, for people; the counts are of this call, except of those that had failed before."""
 
     total: int
     done: int = 0
     computed: int = 0
     found: int = 0
     failed: int = 0
+    failed_before: int = 0
     last: Row | None = None
     begun: float = field(default_factory=time.monotonic)
 
@@ -88,7 +89,9 @@ class Batch:
 
         """
         waiting = deque(item for item in items if self._open(item, retry))
-        progress = Progress(len(items), len(items) - len(waiting))
+        before = [item for item in items if not self._open(item, retry)]
+        progress = Progress(len(items), len(before))
+        progress.failed_before = sum(bool(self._rows[item.key]["kind"]) for item in before)
         crew, stop = ThreadPoolExecutor(workers), Event()
         laboratory = replace(self._laboratory, stop=stop)
         running: dict[Future[Answer], Item] = {}

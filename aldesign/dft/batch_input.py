@@ -22,7 +22,7 @@ class Item:
     @property
     def key(self) -> str:
         """Return what tells one line of the input from another."""
-        return f"{self.id}|{'' if self.crystal is None else crystal_key(self.crystal)}"
+        return f"{self.id}|{self.fault if self.crystal is None else crystal_key(self.crystal)}"
 
 
 def read_items(paths: Sequence[Path]) -> list[Item]:

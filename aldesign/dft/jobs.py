@@ -91,7 +91,7 @@ def run_job(
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="aldesign-dft-", dir=folder))
+        scratch = Path(tempfile.mkdtemp(prefix="aldesign-dft-", dir=folder)).absolute()  # the child works elsewhere
     except OSError as error:
         raise _no_place(error, folder or Path(tempfile.gettempdir())) from error
     done = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 from collections.abc import Iterator
@@ -124,6 +125,20 @@ def _alone(store: Path, name: str) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()  # while it is held: whoever waits for it sees that it has gone and makes another
         os.close(handle)
+        _clear_away(store)
+
+
+def _clear_away(store: Path) -> None:
+    """Remove what claims of killed processes have left behind; nobody holds those."""
+    for path in store.parent.glob(f".{glob.escape(store.name)}.*.lock"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(handle), path.stat()):
+                    path.unlink()
+            finally:
+                os.close(handle)
 
 
 def _locked(path: Path) -> int:

@@ -55,6 +55,8 @@ class ResultStore:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise InputError(f"the store of results {self.path} is a folder", "name a file, or move the folder away")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._open() as base:

@@ -66,7 +66,7 @@ def test_answers_progress_and_a_second_call(
     out = tmp_path / "out"
     assert run(command(crystals, out, "--workers", "2", "--json")) == 0
     shown = capsys.readouterr()
-    assert json.loads(shown.out) == {"total": 5, "computed": 5, "from_store": 0, "failed": 0}
+    assert json.loads(shown.out) == {"total": 5, "computed": 5, "from_store": 0, "failed": 0, "failed_before": 0}
     assert "1 of 5: " in shown.err
     assert "left" in shown.err
     assert [row["formula"] for row in rows(out)] == ["LiCl", "NaCl", "KCl", "RbCl", "CsCl"]

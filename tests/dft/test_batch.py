@@ -77,10 +77,11 @@ def test_failures_have_reasons_and_are_paid_again_only_if_asked(toy: ToyCode, fo
     assert "Cholesky" in failures[0]["error"]
     assert failures[3]["id"] == "in.jsonl:5"
     paid = len(toy.paid())
-    assert batch(folder).run(read_items([source])).failed == 0
+    unchanged = batch(folder).run(read_items([source]))
+    assert (unchanged.done, unchanged.failed, unchanged.failed_before) == (5, 0, 4)
     assert len(toy.paid()) == paid
     again = batch(folder, retry=True).run(read_items([source]), retry=True)
-    assert (again.failed, len(toy.paid())) == (4, paid + 2)  # the other two start nothing
+    assert (again.failed, again.failed_before, len(toy.paid())) == (4, 0, paid + 2)  # the other two start nothing
 
 
 def test_new_lines_are_taken_up(toy: ToyCode, folder: Path, tmp_path: Path) -> None:

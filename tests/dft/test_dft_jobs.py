@@ -66,6 +66,13 @@ def test_result_comes_back_and_nothing_is_left(toy: ToyCode, scratch: Path) -> N
     assert list(scratch.iterdir()) == []
 
 
+def test_a_scratch_folder_is_found_by_a_relative_path(
+    toy: ToyCode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_job(SALT, TINY, Limits(60, 4), Path("scratch")).formula == "NaCl"
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [

@@ -189,6 +189,8 @@ def test_files_that_are_no_store_are_refused(tmp_path: Path, filled: ResultStore
         with pytest.raises(InputError, match=words):
             ResultStore(path)
     assert text.read_text().startswith("formula")
+    with pytest.raises(InputError, match="is a folder"):
+        ResultStore(tmp_path)
     with pytest.raises(InputError, match="cannot be"):
         ResultStore(text / "below.sqlite")
 

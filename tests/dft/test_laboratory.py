@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -50,6 +51,17 @@ def test_those_who_ask_at_the_same_time_pay_once(laboratory: Laboratory, toy: To
         answers = [one.result() for one in asked]
     assert sorted(answer.from_store for answer in answers) == [False, True]
     assert toy.paid() == ["NaCl"]
+
+
+def test_claims_that_a_kill_left_behind_are_cleared_away(laboratory: Laboratory, toy: ToyCode) -> None:
+    folder = laboratory.store.path.parent
+    left, held = folder / ".s.sqlite.0123456789abcdef.lock", folder / ".s.sqlite.fedcba9876543210.lock"
+    left.touch()
+    with held.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        laboratory.compute(SALT, TINY)
+        assert held.exists()
+    assert not left.exists()
 
 
 def test_other_crystals_do_not_wait(laboratory: Laboratory, toy: ToyCode) -> None:
