@@ -128,6 +128,10 @@ def plan(
     relaxed: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Relaxations, kept and taken up; default beside the output.")
     ] = None,
+    with_polymorphs: Annotated[
+        bool,
+        typer.Option("--polymorphs", help="Add rock salt, zinc blende and caesium chloride for each of them."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Plan a data set: textbook solids and known formulas in small cells by CHGNet; goes on where it was stopped."""
@@ -142,8 +146,14 @@ def plan(
             say(f"{done} of {total} relaxed: {kept}")
 
     planned = make(references(), kept, n, tell)
-    write_text(out, "".join(json.dumps(item.to_json()) + "\n" for item in planned))
-    note(f"{len(planned)} crystals: {out}; compute them with `aldesign dft compute --input {out} --out DIR`")
+    lines = [item.to_json() for item in planned]
+    write_text(out, "".join(json.dumps(line) + "\n" for line in lines))
+    if with_polymorphs:
+        from aldesign.datasets.polymorphs import polymorphs
+
+        lines += polymorphs(out)
+        write_text(out, "".join(json.dumps(line) + "\n" for line in lines))
+    note(f"{len(lines)} crystals: {out}; compute them with `aldesign dft compute --input {out} --out DIR`")
 
 
 def pack(
