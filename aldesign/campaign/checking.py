@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aldesign.campaign.learning import encodable
@@ -42,7 +42,7 @@ def check_campaign(spec: CampaignSpec) -> dict[str, Any]:
     return {
         "name": spec.name,
         "goal": parts.goal.describe(),
-        "seed_rows": f"{len(trials)} from {seed['origin']}; {len(seed['bad_rows'])} rows refused",
+        "seed_rows": f"{len(trials)} from {seed['origin']}; {_refused(seed['bad_rows'])}",
         "notes": "; ".join([*seed["notes"], *notes]) or "none",
         "warnings": "; ".join(card.training.get("warnings", ())) or "none",
         "oracle": f"{card.identity.name} {card.identity.version} ({card.level}, {card.unit}); {card.description}",
@@ -75,7 +75,7 @@ def build_all(parts: Parts, trials: Sequence[Trial]) -> list[str]:
     """
     card = parts.card
     levels = {trial.prediction.level for trial in trials if trial.prediction is not None}
-    if card.answers == "predict" and levels - {card.level}:
+    if levels - {card.level}:
         others = ", ".join(sorted(levels))
         raise SpecError(
             f"the seed rows are {others} gaps, the oracle {card.identity.name!r} gives {card.level}",
@@ -105,11 +105,13 @@ def _of_pool(parts: Parts) -> list[str]:
     """Return what people should know of the candidates given. Raises InputError where the space allows none."""
     if parts.pool is None:
         return []
-    inside = int(parts.within(list(parts.pool.crystals)).sum())
+    formulas = list(parts.pool.crystals)
+    inside = int(parts.within(formulas).sum())
     if not inside:
+        source = f"{len(formulas)} formulas of {parts.spec.space.pool} (space.pool)"
         raise InputError(
-            f"none of the {len(parts.pool)} formulas of {parts.spec.space.pool} (space.pool) is within the space",
-            "loosen space, e.g. --set space.max_atoms=200",
+            f"none of the {source} is within the space; the first, {formulas[0]}: {parts.outside(formulas[:1])[0]}",
+            "loosen the rules of space that they break, e.g. --set space.max_atoms=200 or space.n_elements=[1,5]",
         )
     notes = [f"pool: {text}" for text in parts.pool.notes]
     return notes + ([f"pool: {inside} of its formulas are within the space"] if inside < len(parts.pool) else [])
@@ -145,6 +147,12 @@ def _refuse_empty_space(parts: Parts) -> None:
             f"{least} elements (space.n_elements) need more than {space.max_atoms} atoms (space.max_atoms)",
             "allow more atoms",
         )
+
+
+def _refused(bad_rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many rows were refused, and why the first."""
+    first = f"; the first, line {bad_rows[0]['line']}: {bad_rows[0]['reason']}" if bad_rows else ""
+    return f"{len(bad_rows)} rows refused{first}"
 
 
 def _answers(spec: CampaignSpec, seeds: int) -> int | None:

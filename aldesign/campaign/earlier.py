@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,20 +128,21 @@ def _of_export(path: Path, limit: int | None) -> Earlier:
     try:
         with table.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
+            columns = set(reader.fieldnames or ())
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table} cannot be read as a table: {error}", _HINT) from error
-    missing = {"formula", "gap_ev"} - set(reader.fieldnames or ())
+    missing = {"formula", "gap_ev"} - columns
     if missing:
         raise InputError(f"{table} has no column {' and '.join(sorted(missing))}", _HINT)
     claims: list[Claim] = []
     crystals: list[Crystal | None] = []
     bad: list[BadRow] = []
-    for line, row in rows:
+    for rank, (line, row) in enumerate(rows, start=1):
         if limit is not None and len(claims) == limit:
             break
         try:
-            claim = _row_claim(row, len(claims) + 1)
+            claim = _row_claim(row, rank)
             crystal = _row_crystal(path, row, claim.formula)
         except (FormulaError, ValueError, InputError) as error:
             bad.append(BadRow(str(table), line, row.get("formula") or "", str(error)))
@@ -156,7 +158,7 @@ def _row_claim(row: Mapping[str, str], rank: int) -> Claim:
         raise ValueError("gap_ev is empty")
     return Claim(
         rank,
-        canonical(row["formula"]),
+        canonical(row["formula"] or ""),
         gap,
         _number(row, "gap_std_ev"),
         row.get("oracle") or "not named",
@@ -189,6 +191,9 @@ def _row_crystal(folder: Path, row: Mapping[str, str], formula: str) -> Crystal 
 def _number(row: Mapping[str, str], column: str) -> float | None:
     text = (row.get(column) or "").strip()
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
-        raise ValueError(f"{column} is {text!r}, not a number") from None
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{column} is {text!r}, not a number")
+    return value

@@ -184,11 +184,15 @@ class Parts:
 
     def within(self, formulas: Sequence[str]) -> np.ndarray:
         """Return which canonical formulas keep the rules of the campaign's space, bool (n,)."""
+        return np.array([not reason for reason in self.outside(formulas)], dtype=bool)
+
+    def outside(self, formulas: Sequence[str]) -> list[str]:
+        """Return which rule of the campaign's space each canonical formula breaks, empty where it keeps all."""
         from aldesign.screens import ScreenContext, make_screen
 
         rules = next(entry for entry in self.screen_entries if isinstance(entry, dict) and "elements" in entry)
         screen = make_screen(rules, ScreenContext())
-        return np.array([verdict.passed for verdict in screen.check(list(formulas))], dtype=bool)
+        return ["" if verdict.passed else verdict.reason for verdict in screen.check(list(formulas))]
 
     def worth(
         self,

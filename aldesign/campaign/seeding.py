@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from aldesign.campaign.spec import CampaignSpec
-from aldesign.errors import InputError
+from aldesign.campaign.spec.sections import DataSpec
+from aldesign.errors import InputError, SpecError
 from aldesign.records import Candidate, LabelledRow, OracleIdentity, Prediction, Source, Table, Trial, TrialState
 from aldesign.seeds import stream
 
@@ -42,6 +43,11 @@ def _builtin_trials(spec: CampaignSpec, level: str) -> tuple[list[Trial], dict[s
 
     card, digest = builtin_card(), builtin_set().digest
     if card["level"] == level:
+        if spec.data.level not in (level, DataSpec().level):
+            raise SpecError(
+                f"data.level is {spec.data.level}, the built-in gaps are {level}",
+                "leave data.level out: the built-in data states its own",
+            )
         rows = _limited(builtin_rows(), spec)
         identity = OracleIdentity(NAME, str(card["software"].get("gpaw", "")), digest)
         trials = [_measured(number, row, identity, "eV") for number, row in enumerate(rows)]

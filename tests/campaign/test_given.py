@@ -169,7 +169,7 @@ def test_what_a_pool_may_be(tmp_path: Path, make_spec) -> None:
         read_given(tmp_path / "absent")
     from aldesign.campaign.checking import check_campaign
 
-    with pytest.raises(InputError, match="within the space"):
+    with pytest.raises(InputError, match=r"is within the space; the first, KBr: \w"):
         check_campaign(make_spec(f"space.pool={tmp_path / 'list.csv'}", "space.include=[O, Zn]"))
     facts = check_campaign(make_spec(f"space.pool={tmp_path / 'list.csv'}", "space.exclude=[K]"))
     assert facts["pool"].startswith("2 from")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from aldesign.campaign.checking import check_campaign
 from aldesign.campaign.seeding import seed_trials
 from aldesign.campaign.spec import CampaignSpec
 from aldesign.datasets.builtin import builtin_formulas, builtin_rows, builtin_set, lowest
+from aldesign.errors import SpecError
 from aldesign.records import Source, TrialState
 
 Maker = Callable[..., CampaignSpec]
@@ -38,6 +41,20 @@ def test_levels_are_not_mixed(make_spec: Maker, level: str) -> None:
     assert all(trial.prediction is None for trial in trials)
     (note,) = facts["notes"]
     assert f"the oracle gives {level}" in note
+
+
+def test_a_level_that_the_built_in_data_does_not_have_is_refused(make_spec: Maker) -> None:
+    with pytest.raises(SpecError, match=r"data\.level is HSE, the built-in gaps are PBE"):
+        seed_trials(make_spec("data.source=builtin", "data.level=HSE"), "PBE")
+
+
+def test_answers_from_outside_are_not_mixed_with_rows_of_another_level(make_spec: Maker, tmp_path: Path) -> None:
+    (tmp_path / "gaps.csv").write_text("formula,band_gap\nRbI,4.1\nNaCl,5\nXx,1\n")
+    table = ("data.source=table", f"data.path={tmp_path / 'gaps.csv'}", "oracle.kind=external")
+    with pytest.raises(SpecError, match="the seed rows are PBE gaps, the oracle 'external' gives experiment"):
+        check_campaign(make_spec(*table, "oracle.options={level: experiment}"))
+    facts = check_campaign(make_spec(*table, "oracle.options={level: experiment}", "data.level=experiment"))
+    assert "1 rows refused; the first, line 4: 'Xx' is not an element" in facts["seed_rows"]
 
 
 @pytest.mark.parametrize("level", ["PBE", "experiment"])

@@ -172,6 +172,7 @@ def test_an_export_folder_gives_the_same_claims_and_crystals(folder: Path) -> No
     short = read_earlier(folder / "exported")
     assert [c.formula for c in short.claims] == ["LiCl", "KF", "KCl"]
     assert "002_NaF.cif is not in the folder" in short.bad[0].reason
+    assert [c.rank for c in short.claims] == [1, 3, 4]  # places in the run's table, whoever is left out
 
 
 def test_a_run_without_crystals_gives_its_best_formulas(folder: Path, make_state) -> None:
@@ -199,6 +200,14 @@ def test_what_is_no_run_is_refused_with_what_to_do(folder: Path) -> None:
     (folder / "candidates.csv").write_text("formula,gap_ev\nXx,1\n")
     with pytest.raises(InputError, match="no candidate to check"):
         read_earlier(folder)
+    (folder / "candidates.csv").write_text("")
+    with pytest.raises(InputError, match="has no column formula and gap_ev"):
+        read_earlier(folder)
+    (folder / "candidates.csv").write_text("rank,formula,gap_ev\n1,LiF,nan\n2\n3,KCl,5.1\n4,KF,six\n5,NaF,inf\n")
+    found = read_earlier(folder)
+    assert [(claim.rank, claim.formula) for claim in found.claims] == [(3, "KCl")]
+    assert [row.line for row in found.bad] == [2, 3, 5, 6]
+    assert "gap_ev is 'nan', not a number" in found.bad[0].reason
 
 
 def test_a_check_resumes_to_the_same_table(folder: Path, checked: Path) -> None:
