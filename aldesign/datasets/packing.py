@@ -26,6 +26,7 @@ LIMITS = (
     "PBE gaps are too small, by some 40 % in the median against experiment; some semiconductors come out as metals.",
     "Cells are those of CHGNet, within about 1 % of PBE's; the code itself did not relax them.",
     "Crystals of source 'textbook' stand in a structure known from experiment.",
+    "Those of source 'polymorph' are other cubic forms of such binary compounds; many have never been made.",
     "The others are a known formula in the small prototype that CHGNet puts lowest, perhaps not its ground state.",
     "Distances from the hull count the crystals of this set and the elements alone.",
     "Formation energies are plain PBE, with no correction for any anion, and spin-orbit coupling is left out.",
