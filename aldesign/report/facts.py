@@ -27,9 +27,9 @@ SOURCE_NAMES: dict[Source, str] = {
 """Sources in words, in the order in which they are shown."""
 
 _PREDICTED = (
-    "Gaps are predictions of the oracle {name} (level {level}), which stands in for DFT: they come from no experiment "
-    "and from no first-principles calculation, and “measured” means answered by this oracle. Confirm a candidate "
-    "before relying on it."
+    "Gaps of candidates are predictions of the oracle {name} (level {level}), which stands in for DFT: they come from "
+    "no experiment and from no first-principles calculation, and “measured” means answered by this oracle or, of first "
+    "rows, given with them. Confirm a candidate before relying on it."
 )
 _STATEMENTS: dict[str, str] = {
     "lookup": "Gaps are looked up in a table (oracle {name}, level {level}), which stands in for DFT: they are as good "
