@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,7 +46,7 @@ def compute(
     as_json: Json = False,
 ) -> None:
     """Compute gap and energy of every crystal; a killed call goes on if repeated, and new lines are taken up."""
-    from aldesign.dft.batch import FAILURES, RESULTS, STORE, Batch
+    from aldesign.dft.batch import FAILURES, RESULTS, SCRATCH, STORE, Batch
     from aldesign.dft.batch_input import read_items
     from aldesign.dft.jobs import Limits
     from aldesign.dft.laboratory import Laboratory
@@ -60,7 +61,9 @@ def compute(
         raise InputError(f"{out} is a file", "give a folder")
     limits = Limits(time_limit, memory or usual_memory_gib(workers))
     with held(out):
-        laboratory = Laboratory(ResultStore(out / STORE), limits, out / "scratch", retry)
+        for left in (out / SCRATCH).glob("aldesign-dft-*"):  # by a calculation that lost its power
+            rmtree(left, ignore_errors=True)
+        laboratory = Laboratory(ResultStore(out / STORE), limits, out / SCRATCH, retry)
         batch = Batch(out, settings, laboratory)
         try:
             done = batch.run(items, workers, retry, None if quiet else _tell)

@@ -19,6 +19,7 @@ from aldesign.errors import AldesignError, CalculationError
 from aldesign.files import write_csv
 
 JOURNAL, RESULTS, FAILURES, STORE = "journal.jsonl", "results.csv", "failures.csv", "results.sqlite"
+SCRATCH = "scratch"
 COLUMNS = (
     *("id", "formula", "n_sites", "gap_ev", "direct_gap_ev", "is_direct", "energy_ev_per_atom", "magnetization"),
     *("spin", "n_electrons", "n_kpoints", "seconds", "peak_gib", "from_store", "error"),

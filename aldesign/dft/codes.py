@@ -1,6 +1,7 @@
 """The codes that can compute a crystal, behind one seam, and what the result of any of them must hold.
 
-A code is a module beside this one with ``missing``, ``lacking`` and ``run``. What it says in `Result.software`:
+A code is a module beside this one with ``missing``, ``lacking``, ``data_sets`` and ``run``. What it says in
+`Result.software`:
 
 ========  ===================================================  =====================================================
 code      versions                                             data sets
@@ -49,6 +50,9 @@ class Code(Protocol):
     def lacking(self, symbols: list[str]) -> list[str]:
         """Return the elements without a data set, in alphabetical order."""
 
+    def data_sets(self, symbols: list[str], settings: Settings) -> dict[str, str]:
+        """Return what `Result.software` would say of elements' data sets; those that are at hand alone."""
+
     def run(self, crystal: Crystal, settings: Settings, folder: Path) -> Result:
         """Compute a crystal's primitive cell in a folder.
 
@@ -64,6 +68,7 @@ class _Module:
     name: str
     missing: Callable[[], str | None]
     lacking: Callable[[list[str]], list[str]]
+    data_sets: Callable[[list[str], Settings], dict[str, str]]
     compute: Callable[[Crystal, Settings, Path], Result]
 
     def run(self, crystal: Crystal, settings: Settings, folder: Path) -> Result:
@@ -88,7 +93,7 @@ def code(name: str) -> Code:
     if name not in CODES:
         raise InputError(f"there is no code {name!r}", f"allowed: {', '.join(CODES)}")
     module = import_module(f"aldesign.dft.{name}")
-    return _Module(name, module.missing, module.lacking, module.run)
+    return _Module(name, module.missing, module.lacking, module.data_sets, module.run)
 
 
 def refuse_unoffered(settings: Settings) -> None:

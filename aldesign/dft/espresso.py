@@ -63,6 +63,12 @@ def lacking(symbols: Iterable[str]) -> list[str]:
     return sorted(set(symbols) - library(_folder()).keys())
 
 
+def data_sets(symbols: Iterable[str], _: Settings) -> dict[str, str]:
+    """Return name and digest of each element's pseudopotential that is at hand, named as in `Result.software`."""
+    files = library(_folder())
+    return {f"data set {s}": f"{files[s].path.name} {files[s].digest}" for s in symbols if s in files}
+
+
 def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     """Compute energy, gap and density of states of a crystal.
 
@@ -118,7 +124,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         dos=dos,
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 3),
-        software=_software(output, files),
+        software=_software(output) | data_sets(files, settings),
         notes=(*notes, *note, *search.notes),
     )
 
@@ -257,11 +263,10 @@ def _notes(settings: Settings, files: Mapping[str, Pseudopotential]) -> tuple[st
     )
 
 
-def _software(output: Output, files: Mapping[str, Pseudopotential]) -> dict[str, str]:
+def _software(output: Output) -> dict[str, str]:
     import ase
 
-    sets = {f"data set {symbol}": f"{file.path.name} {file.digest}" for symbol, file in files.items()}
-    return {"espresso": output.version, "ase": ase.__version__, **sets}
+    return {"espresso": output.version, "ase": ase.__version__}
 
 
 def _section() -> Mapping[str, str]:

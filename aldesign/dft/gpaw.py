@@ -40,6 +40,12 @@ def lacking(symbols: list[str]) -> list[str]:
     return setups.lacking(symbols)
 
 
+def data_sets(symbols: list[str], settings: Settings) -> dict[str, str]:
+    """Return the fingerprint of each element's PAW data set that is at hand, named as in `Result.software`."""
+    found = {symbol: setups.fingerprint(symbol, _FUNCTIONAL[settings.level]) for symbol in symbols}
+    return {f"data set {symbol}": text for symbol, text in found.items() if text is not None}
+
+
 def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
     """Compute energy, gap and density of states of a crystal.
 

@@ -62,7 +62,8 @@ class Laboratory:
         twice, and both results are equal. A result that cannot be kept is returned with a note that says so.
 
         Raises:
-            CalculationError: There is no result; its `kind` and text say why.
+            CalculationError: There is no result; its `kind` and text say why. A result computed with other data sets
+                than those that the code would take now is none: energies and gaps would differ.
             AldesignError: The store cannot be read.
 
         """
@@ -79,7 +80,10 @@ class Laboratory:
             if self.retry:
                 return None
             raise found
-        return None if found is None else Answer(found, from_store=True)
+        if found is None:
+            return None
+        _refuse_other_data_sets(found, self.store.path)
+        return Answer(found, from_store=True)
 
     def _computed(self, crystal: Crystal, settings: Settings) -> Answer:
         try:
@@ -102,6 +106,24 @@ class Archive(Laboratory):
     def _computed(self, crystal: Crystal, settings: Settings) -> Answer:
         raise CalculationError(
             "unavailable", f"{formula_of(crystal)} at {settings.level} was not computed before", "compute it first"
+        )
+
+
+def _refuse_other_data_sets(result: Result, store: Path) -> None:
+    """Raise CalculationError where a result was computed with data sets that are no longer those at hand."""
+    from aldesign.dft import codes
+
+    now = codes.code(result.settings.code).data_sets(sorted(set(result.crystal.species)), result.settings)
+    other = [
+        f"{name} was {was}, is {now[name]}"
+        for name, was in sorted(result.software.items())
+        if now.get(name, was) != was
+    ]
+    if other:
+        raise CalculationError(
+            "unavailable",
+            f"{store} holds {result.formula} computed with other data sets: {'; '.join(other)}",
+            "name another store (option store, or --out), or have the code take the former data sets",
         )
 
 

@@ -47,10 +47,7 @@ def lacking(symbols: Iterable[str]) -> list[str]:
 def fingerprint(symbol: str, functional: str = "PBE") -> str | None:
     """Return the MD5 sum of an element's data set, as GPAW writes it into its log, or None without one."""
     path = _files(tuple(_folders()), functional).get(symbol)
-    if path is None:
-        return None
-    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return None if path is None else _md5(path)
 
 
 def _folders() -> list[Path]:
@@ -59,6 +56,12 @@ def _folders() -> list[Path]:
     package = find_spec("gpaw_data")
     shipped = [Path(place) / "setups" for place in (package.submodule_search_locations or ())] if package else []
     return [*named, *shipped] if shipped else [*named, _DEBIAN]
+
+
+@cache
+def _md5(path: Path) -> str:
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 @cache

@@ -35,7 +35,7 @@ class Subjects:
     """How candidates get their crystals.
 
     Attributes:
-        templates: ``aflow``, or the path of a file or folder of crystals.
+        templates: ``aflow``, ``builtin``, or the path of a file or folder of crystals.
         relax: ``chgnet`` relaxes what templates gave, ``none`` leaves it as substituted.
         steps: Of a relaxation, at most.
         max_sites: Sites of a primitive cell at most.
@@ -93,9 +93,7 @@ class Subjects:
     def _library(self) -> TemplateLibrary:
         from aldesign.structures.templates import TemplateLibrary
 
-        if self.templates == "aflow":
-            return TemplateLibrary.from_aflow(max_sites=self.max_sites)
-        return TemplateLibrary.from_path(Path(self.templates), max_sites=self.max_sites)
+        return TemplateLibrary.of(self.templates, max_sites=self.max_sites)
 
 
 def _provenance(made: Made) -> dict[str, Any]:

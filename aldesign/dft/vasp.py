@@ -17,6 +17,7 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ def missing() -> str | None:
 def lacking(symbols: Iterable[str]) -> list[str]:
     """Return the elements among `symbols` without a POTCAR, in alphabetical order."""
     return sorted(symbol for symbol in set(symbols) if potcars.path_of(symbol) is None)
+
+
+def data_sets(symbols: Iterable[str], _: Settings) -> dict[str, str]:
+    """Return the title of each element's POTCAR that is at hand and readable, named as in `Result.software`."""
+    found = {}
+    for symbol in symbols:
+        with suppress(ValueError):
+            found[f"data set {symbol}"] = potcars.read([symbol])[0].title
+    return found
 
 
 def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
@@ -128,7 +138,7 @@ def run(crystal: Crystal, settings: Settings, folder: Path) -> Result:
         dos=density_of_states(output.bands, output.bands.fermi_ev if found.vbm_ev is None else found.vbm_ev),
         seconds=round(time.perf_counter() - began, 3),
         peak_gib=round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 3),
-        software=_software(output, {symbol: sets[symbol].title for symbol in elements}),
+        software=_software(output) | data_sets(elements, settings),
         notes=search.notes,
     )
 
@@ -237,11 +247,10 @@ def _run(folder: Path, name: str, settings: Settings) -> Output:
     return output
 
 
-def _software(output: Output, titles: dict[str, str]) -> dict[str, str]:
+def _software(output: Output) -> dict[str, str]:
     from importlib.metadata import version
 
-    sets = {f"data set {symbol}": title for symbol, title in titles.items()}
-    return {"vasp": output.version, "pymatgen": version("pymatgen"), **sets}
+    return {"vasp": output.version, "pymatgen": version("pymatgen")}
 
 
 def _command() -> str | None:

@@ -118,13 +118,14 @@ def _clear(folder: Path, keep: bool) -> None:
 
 
 def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+    import psutil
+
+    try:  # one that was killed and not yet reaped is dead, too
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.Error:
         return True
-    return True
 
 
 def _be_the_first_to_go() -> None:

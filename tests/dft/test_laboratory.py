@@ -53,6 +53,19 @@ def test_those_who_ask_at_the_same_time_pay_once(laboratory: Laboratory, toy: To
     assert toy.paid() == ["NaCl"]
 
 
+def test_a_result_of_other_data_sets_is_refused(
+    laboratory: Laboratory, toy: ToyCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory.compute(SALT, TINY)
+    monkeypatch.setenv("ALDESIGN_TOY_SET", "2")
+    with pytest.raises(CalculationError, match=r"data set Cl was 1, is 2.*data set Na was 1") as caught:
+        laboratory.compute(SALT, TINY)
+    assert caught.value.kind == "unavailable"
+    assert toy.paid() == ["NaCl"]
+    monkeypatch.delenv("ALDESIGN_TOY_SET")
+    assert laboratory.answer(SALT, TINY).from_store
+
+
 def test_claims_that_a_kill_left_behind_are_cleared_away(laboratory: Laboratory, toy: ToyCode) -> None:
     folder = laboratory.store.path.parent
     left, held = folder / ".s.sqlite.0123456789abcdef.lock", folder / ".s.sqlite.fedcba9876543210.lock"

@@ -64,6 +64,9 @@ if "ALDESIGN_TOY_CODE" in os.environ:
         def lacking(self, symbols):
             return sorted({"Po", "At"} & set(symbols))
 
+        def data_sets(self, symbols, settings):
+            return {f"data set {symbol}": os.environ.get("ALDESIGN_TOY_SET", "1") for symbol in symbols}
+
         def run(self, crystal, settings, folder):
             if missing := self.missing():
                 raise CalculationError("unavailable", missing)
@@ -93,7 +96,7 @@ if "ALDESIGN_TOY_CODE" in os.environ:
                 None,
                 0.5,
                 0.1,
-                {"toy": "1"},
+                {"toy": "1", **self.data_sets(cell.species, settings)},
             )
 
     codes.code = lambda name: Toy()
