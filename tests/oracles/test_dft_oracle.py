@@ -159,6 +159,13 @@ def test_a_formula_is_given_a_crystal_by_a_template(toy: ToyCode, tmp_path: Path
     json.dumps(dict(answers[0].facts), allow_nan=False)
 
 
+def test_the_built_in_crystals_lend_their_structures(toy: ToyCode, tmp_path: Path) -> None:
+    options = {"store": str(tmp_path / "s.sqlite"), "templates": "builtin", "relax": "none"}
+    (answer,) = load_oracle("dft", **options).predict([Candidate("NaCl")])
+    assert answer.facts["template_id"] == "NaCl/rocksalt"
+    assert answer.value is not None
+
+
 def test_large_cells_are_refused(toy: ToyCode, tmp_path: Path) -> None:
     (answer,) = DFTOracle(store=str(tmp_path / "s.sqlite"), max_sites=1).predict(
         [Candidate("LiF", crystal=salt("LiF"))]
