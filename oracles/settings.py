@@ -78,7 +78,9 @@ def checked(oracle: str, defaults: Mapping[str, Any], given: Mapping[str, Any]) 
     """
     unknown = sorted(given.keys() - defaults.keys())
     if unknown:
-        raise InputError(f"{oracle} has no option {unknown[0]!r}", f"allowed: property, {', '.join(defaults)}")
+        raise InputError(
+            f"{oracle} has no option {unknown[0]!r}", f"allowed: {', '.join(dict.fromkeys(['property', *defaults]))}"
+        )
     return {**defaults, **{name: _checked(oracle, name, defaults[name], value) for name, value in given.items()}}
 
 
