@@ -18,7 +18,7 @@ test: .venv/.installed-test
 # First principles: GPAW compiles, as C++, against libxc and a BLAS: `apt-get install g++ libxc-dev libopenblas-dev`.
 # Each calculation is one process: MPI is switched off, for its compiler may be there without its headers.
 dft: .venv/.installed
-	printf 'mpi = False\ncompiler = "g++"\n' > .venv/gpaw_siteconfig.py
+	printf 'mpi = False\ncompiler = "g++"\nlibraries = ["xc", "blas"]\n' > .venv/gpaw_siteconfig.py
 	GPAW_CONFIG=$(CURDIR)/.venv/gpaw_siteconfig.py CC=g++ $(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dft]"
 	$(BIN)/python -c "from aldesign.dft.setups import missing; import sys; sys.exit(missing())"
 
