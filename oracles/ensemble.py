@@ -328,10 +328,11 @@ class EnsembleOracle(TrainedOracle):
         return lambda line: progress(f"member {number + 1}/{len(self.members)}, {kind}: {line}")
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        raise NotImplementedError("an ensemble is stored by its members")
+        """Return no arrays: members are stored beside the ensemble, their weights in its card."""
+        return {}
 
     def _restore(self, arrays: dict[str, np.ndarray]) -> None:
-        raise NotImplementedError("an ensemble is stored by its members")
+        """Take over nothing; `load` reads members and card."""
 
 
 def _given_weights(members: Sequence[Member]) -> np.ndarray:
