@@ -115,12 +115,12 @@ def refuse_unsound(answer: Answer) -> None:
 def _doubtful(answers: list[Answer], bare: list[int]) -> dict[int, str]:
     """Return which of the answers without a unit seem to be in another one than eV, and why."""
     beyond = [i for i in bare if (answers[i].value or 0.0) > LIMIT_EV]
-    todo = f"state the unit in the column's name, as in gap_meV, or in a column unit ({', '.join(UNITS)})"
+    remedy = f"state the unit in the column's name, as in gap_meV, or in a column unit ({', '.join(UNITS)})"
     wide = f"more than {LIMIT_EV:g} eV, which no solid has"
-    found = {i: f"{answers[i].value:g} eV is {wide}; {todo}" for i in beyond}
+    found = {i: f"{answers[i].value:g} eV is {wide}; {remedy}" for i in beyond}
     if len(beyond) >= max(_FEW, _SHARE * len(bare)) or 2 * len(beyond) >= len(bare) > 0:
         others = (
-            f"{len(beyond)} other values without a unit are {wide}, so this one may be in another unit, too; {todo}"
+            f"{len(beyond)} other values without a unit are {wide}, so this one may be in another unit, too; {remedy}"
         )
         found.update({i: others for i in bare if i not in found})
     return found

@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -180,11 +180,8 @@ class ResultStore:
         return next((number for number, text in rows if same(cell, crystal_from_json(json.loads(text)))), None)
 
     def _remember(self, key: str, settings: Settings, number: int) -> None:
-        try:
-            with self._writing() as base:
-                base.execute("INSERT OR IGNORE INTO place VALUES (?, ?, ?)", (key, settings.digest, number))
-        except AldesignError:
-            pass  # a short cut alone
+        with suppress(AldesignError), self._writing() as base:  # only a short cut: without it the search is slower
+            base.execute("INSERT OR IGNORE INTO place VALUES (?, ?, ?)", (key, settings.digest, number))
 
     def _enter(self, crystal: Crystal, settings: Settings, content: str | None, failure: str | None) -> None:
         cell, key, now = primitive(crystal), crystal_key(crystal), time.time()
